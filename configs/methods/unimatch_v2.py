@@ -1,0 +1,8 @@
+"""UniMatch V2: L = 1/2 (L_x + 1/2 (L_s1 + L_s2)), EMA teacher, complementary channel dropout."""
+
+
+def apply(config):
+    config.method.update(supervised=0.5, consistency=0.5, strong_views=2, tau=0.95,
+                         complementary_dropout=True)
+    config.method.teacher.update(kind='ema', decay=0.996)
+    config.method.cutmix.partner = 'batch'

@@ -1,0 +1,154 @@
+"""The configuration: every key with its default, and how a config file is put together.
+
+A config file under `configs/` starts from `base()`, sets what its dataset needs and ends with
+`compose(config, argument, __file__)`, which applies the method named after the colon
+(`configs/methods/NAME.py`) and the settings that follow it.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import ml_collections
+from ml_collections import config_dict
+
+from s4mim_jax.errors import InputError
+from s4mim_jax.overrides import assign
+
+
+def base() -> ml_collections.ConfigDict:
+    """All keys with their defaults. Sizes are (height, width); None-able keys are placeholders."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.total_steps = 1000  # optimiser updates
+    config.precision = 'float32'  # float32 | bfloat16: compute only, parameters stay float32
+    config.partition = 'jit'  # jit | shard_map
+    config.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # -1: all remaining devices
+
+    # Global batch sizes per update; `accumulate` splits them into micro-batches.
+    config.batch = ml_collections.ConfigDict(dict(labeled=8, unlabeled=8, accumulate=1))
+
+    config.optimizer = ml_collections.ConfigDict(dict(
+        name='adamw',  # sgd | adamw | adam | amsgrad
+        learning_rate=1e-3,  # at reference_batch labelled images per update; scaled linearly
+        reference_batch=8,
+        head_multiplier=1.0,  # learning rate of everything but the encoder, relative to it
+        weight_decay=1e-4,
+        momentum=0.9,  # sgd
+        b1=0.9, b2=0.999,  # adam family
+        schedule='poly',  # poly | cosine | constant
+        power=0.9,
+        warmup_steps=0,
+        clip_norm=config_dict.placeholder(float),  # global gradient norm, None = off
+    ))
+
+    config.data = ml_collections.ConfigDict(dict(
+        name='shapes',
+        dir=config_dict.placeholder(str),  # None: $S4MIM_DATA/<name>, then data/<name>
+        split='all',  # all | seeded:1/8 | NAME of splits/NAME_(un)labeled.txt
+        crop=(96, 96),
+        resize=config_dict.placeholder(tuple),  # network input before cropping, None = own size
+        scale=(0.5, 2.0),  # random scale of the long side
+        flip=True,
+        label_map=config_dict.placeholder(str),  # '0:0,255:1' maps raw mask values; others: ignore
+        cache=True,  # keep the result of the pre-training walk over the files
+    ))
+
+    config.views = ml_collections.ConfigDict(dict(
+        jitter_probability=0.8, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25,
+        grayscale_probability=0.2,
+        blur_probability=0.5, blur_sigma=(0.1, 2.0),
+    ))
+
+    config.model = ml_collections.ConfigDict(dict(
+        encoder='resnet50',
+        decoder='deeplabv3plus',
+        pretrained=config_dict.placeholder(str),
+        stem='7x7',  # 7x7 | deep
+        output_stride=16,  # 8 | 16 | 32
+        padding='symmetric',  # symmetric | same (TensorFlow's)
+        align_corners=False,
+        norm='batch',  # batch | group
+        freeze_norm=False,  # encoder BatchNorm held at its running statistics
+        width=64,  # channels of the first ResNet stage; 64 is the published network
+        aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48, dropout=0.0,
+        remat=False,
+    ))
+
+    # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes.
+    config.method = ml_collections.ConfigDict(dict(
+        name='supervised',
+        supervised=1.0,
+        consistency=0.0,
+        feature_perturbation=0.0,
+        strong_views=1,  # 1 | 2: strong views that `consistency` averages over
+        tau=0.95,  # pseudo-labels at least this confident are used
+        feature_dropout=0.5,  # channel dropout rate of feature_perturbation
+        complementary_dropout=False,  # UniMatch V2: paired channel masks on the strong views
+        supervised_loss='ce',  # ce | ohem
+        ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
+    ))
+    config.method.teacher = ml_collections.ConfigDict(dict(
+        kind='self',  # self | ema
+        decay=0.996,  # ema: min(1 - 1/(t+1), decay)
+        batch_stats='copy',  # copy | ema
+    ))
+    config.method.cutmix = ml_collections.ConfigDict(dict(
+        probability=0.5, partner='batch',  # self_view | batch | independent
+        area=(0.02, 0.4), aspect=(0.3, 1 / 0.3),
+    ))
+
+    config.eval = ml_collections.ConfigDict(dict(
+        every=500,  # steps, 0 = only at the end
+        split='val',  # evaluated during training; selects the best checkpoint
+        mode='whole',  # whole | sliding | center_crop
+        batch=8,
+        multiple=1,  # the network's input is rounded to a multiple of this
+        window=config_dict.placeholder(tuple),  # sliding and center_crop; None = data.crop
+    ))
+    config.checkpoint = ml_collections.ConfigDict(dict(every=500))
+    config.log = ml_collections.ConfigDict(dict(every=50, images=4))
+    return config
+
+
+def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
+    """Applies `METHOD[,key=value...]` to a dataset's config.
+
+    Args:
+      config: ConfigDict from `base()`, already adapted to the dataset.
+      argument: what followed the colon in `--config=FILE:ARGUMENT`; None or '' = `default`.
+      file: the config file's `__file__`; methods are the files in `methods/` beside it.
+      default: method when none is named.
+
+    Returns:
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`.
+
+    Raises:
+      InputError: unknown method, unknown key, or a value of the wrong type.
+    """
+    name, *settings = [part.strip() for part in (argument or default).split(',')]
+    folder = Path(file).resolve().parent / 'methods'
+    known = sorted(p.stem for p in folder.glob('*.py') if not p.stem.startswith('_'))
+    if name not in known:
+        raise InputError(f'unknown method {name!r} in --config={Path(file).name}:{argument}\n'
+                         f'valid methods: {", ".join(known)}')
+    spec = importlib.util.spec_from_file_location(f's4mim_jax_method_{name}', folder / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config.method.name = name
+    module.apply(config)
+    for setting in settings:
+        key, separator, value = setting.partition('=')
+        if not separator:
+            raise InputError(f'setting {setting!r} after the method has no value; write key=value')
+        prefix = next((p for p in ('', 'data.', 'method.') if _has(config, p + key)), '')
+        assign(config, prefix + key, value)
+    return config
+
+
+def _has(config, dotted: str) -> bool:
+    node = config
+    for part in dotted.split('.'):
+        if not isinstance(node, ml_collections.ConfigDict) or part not in node:
+            return False
+        node = node[part]
+    return True
