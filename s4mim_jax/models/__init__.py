@@ -1,0 +1,64 @@
+"""Networks: `build(config.model, num_classes)` gives an encoder with a decoder."""
+
+import jax.numpy as jnp
+
+from s4mim_jax.errors import InputError
+from s4mim_jax.models.deeplabv3plus import deeplabv3plus
+from s4mim_jax.models.layers import Style
+from s4mim_jax.models.mobilenet import mobilenet_v2
+from s4mim_jax.models.resize import resize_bilinear
+from s4mim_jax.models.resnet import RESNETS, STEMS, resnet
+from s4mim_jax.models.segmenter import Outputs, Segmenter
+
+__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'resize_bilinear']
+
+ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet for name in RESNETS}}
+DECODERS = {'deeplabv3plus': deeplabv3plus}
+_CHOICES = {
+    'encoder': tuple(ENCODERS),
+    'decoder': tuple(DECODERS),
+    'stem': STEMS,
+    'output_stride': (8, 16, 32),
+    'padding': ('symmetric', 'same'),
+    'norm': ('batch', 'group'),
+}
+
+
+def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str | None = None) -> Segmenter:
+    """The network that config.model describes.
+
+    Args:
+      model_config: config.model.
+      num_classes: channels of the logits.
+      dtype: of the computation; parameters, BatchNorm statistics and logits are float32.
+      axis_name: mesh axis over which BatchNorm is synchronised inside shard_map; under jit with a
+        sharded batch it is synchronised anyway.
+
+    Raises:
+      InputError: an unknown encoder, decoder, stem, output stride, padding or norm, or a width or
+        rate that is not positive.
+    """
+    validate(model_config)
+    style = Style(model_config.padding, model_config.norm, axis_name=axis_name, dtype=dtype,
+                  remat=model_config.remat)
+    frozen = Style(model_config.padding, model_config.norm, model_config.freeze_norm, axis_name, dtype,
+                   model_config.remat)
+    return Segmenter(ENCODERS[model_config.encoder](model_config.encoder, model_config, frozen),
+                     DECODERS[model_config.decoder](model_config, num_classes, style), style,
+                     model_config.align_corners)
+
+
+def validate(model_config) -> None:
+    """Raises InputError where config.model names something that does not exist."""
+    for key, valid in _CHOICES.items():
+        if model_config[key] not in valid:
+            raise InputError(f'config.model.{key}={model_config[key]!r} is unknown\n'
+                             f'valid: {", ".join(str(v) for v in valid)}')
+    for key in ('width', 'decoder_width', 'low_level_width'):
+        if model_config[key] < 1:
+            raise InputError(f'config.model.{key}={model_config[key]} must be at least 1')
+    rates = tuple(model_config.aspp_rates)
+    if not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
+        raise InputError(f'config.model.aspp_rates={rates} must hold positive integers, as (6, 12, 18)')
+    if not 0 <= model_config.dropout < 1:
+        raise InputError(f'config.model.dropout={model_config.dropout} must be in [0, 1)')

@@ -1,0 +1,66 @@
+"""DeepLabV3+ decoder (Chen et al. 2018) in the layout of the UniMatch repository."""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from s4mim_jax.models.conv import Conv
+from s4mim_jax.models.layers import ConvNorm, Style
+from s4mim_jax.models.resize import resize_bilinear
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling with image pooling: [B, h, w, C] -> [B, h, w, features]."""
+
+    features: int
+    rates: tuple[int, ...]
+    style: Style
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        branches = [ConvNorm(self.features, 1, self.style, name='point')(x, train)]
+        for i, rate in enumerate(self.rates):
+            branches.append(ConvNorm(self.features, 3, self.style, dilation=rate,
+                                     name=f'atrous{i + 1}')(x, train))
+        pooled = x.astype(jnp.float32).mean((1, 2), keepdims=True).astype(x.dtype)
+        pooled = ConvNorm(self.features, 1, self.style, name='pooling')(pooled, train)
+        branches.append(jnp.broadcast_to(pooled, branches[0].shape))
+        x = ConvNorm(self.features, 1, self.style, name='project')(jnp.concatenate(branches, -1), train)
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+
+class DeepLabV3Plus(nn.Module):
+    """Encoder maps (low, ..., high) -> logits float32 [B, h, w, num_classes] at the size of low.
+
+    dropout acts on the output of the pyramid (as torchvision's DeepLabV3 does); it needs a
+    'dropout' key when it is above 0 in training.
+    """
+
+    num_classes: int
+    features: int
+    low_level_features: int
+    rates: tuple[int, ...]
+    style: Style
+    align_corners: bool = False
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, maps: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        low, high = maps[0], maps[-1]
+        high = ASPP(self.features, self.rates, self.style, self.dropout, name='aspp')(high, train)
+        high = resize_bilinear(high, low.shape[1:3], self.align_corners).astype(self.style.dtype)
+        low = ConvNorm(self.low_level_features, 1, self.style, name='reduce')(low, train)
+        x = jnp.concatenate([low, high], -1)
+        x = ConvNorm(self.features, 3, self.style, name='fuse1')(x, train)
+        x = ConvNorm(self.features, 3, self.style, name='fuse2')(x, train)
+        # float32 here, so that resizing and the loss see logits of full precision.
+        return Conv(self.num_classes, 1, use_bias=True, padding=self.style.padding, dtype=jnp.float32,
+                    name='classifier')(x)
+
+
+def deeplabv3plus(model_config, num_classes: int, style: Style) -> DeepLabV3Plus:
+    """The decoder that `model_config` (config.model) describes."""
+    return DeepLabV3Plus(num_classes, model_config.decoder_width, model_config.low_level_width,
+                         tuple(model_config.aspp_rates), style, model_config.align_corners,
+                         model_config.dropout, name='decoder')
