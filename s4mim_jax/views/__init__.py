@@ -1,0 +1,10 @@
+"""What the networks see: photometric views and CutMix, on the device, one key per example."""
+
+from s4mim_jax.views.blur import gaussian_blur, kernel_radius
+from s4mim_jax.views.color import brightness, contrast, grayscale, hue, jitter, saturation
+from s4mim_jax.views.cutmix import cutmix_boxes, paste
+from s4mim_jax.views.normalize import MEAN, STD, denormalize, normalize
+from s4mim_jax.views.photometric import photometric
+
+__all__ = ['MEAN', 'STD', 'brightness', 'contrast', 'cutmix_boxes', 'denormalize', 'gaussian_blur', 'grayscale',
+           'hue', 'jitter', 'kernel_radius', 'normalize', 'paste', 'photometric', 'saturation']

@@ -1,0 +1,101 @@
+"""Colour operations on one image (vmap over a batch), with the semantics of torchvision and Pillow.
+
+Every operation takes float32 [H, W, 3] in 0..1 with traced parameters and clips its result to 0..1,
+as torchvision does after each operation. Hue is dm-pix's; dm-pix's other operations mean something
+else (additive brightness, contrast about each channel's own mean, saturation in HSV), so those
+three are ours.
+"""
+
+import dm_pix as pix
+import jax
+import jax.numpy as jnp
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, Pillow's mode L
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
+
+
+def brightness(image: jax.Array, factor: jax.Array) -> jax.Array:
+    """factor * image (torchvision `adjust_brightness`, Pillow `ImageEnhance.Brightness`)."""
+    return _blend(image, factor, 0.0)
+
+
+def contrast(image: jax.Array, factor: jax.Array) -> jax.Array:
+    """Blend with the image's mean luma (torchvision `adjust_contrast`, Pillow `ImageEnhance.Contrast`)."""
+    return _blend(image, factor, jnp.mean(luma(image)))
+
+
+def saturation(image: jax.Array, factor: jax.Array) -> jax.Array:
+    """Blend with every pixel's luma (torchvision `adjust_saturation`, Pillow `ImageEnhance.Color`)."""
+    return _blend(image, factor, luma(image)[..., None])
+
+
+def hue(image: jax.Array, shift: jax.Array) -> jax.Array:
+    """Hue moved by `shift` turns, saturation and value kept (torchvision `adjust_hue`)."""
+    return jnp.clip(pix.adjust_hue(image, shift), 0.0, 1.0)
+
+
+def luma(image: jax.Array) -> jax.Array:
+    """[H, W, 3] -> [H, W]: .299 R + .587 G + .114 B.
+
+    Written as a sum: a dot product may run in bfloat16 on a TPU and lose the last bits of a pixel.
+    """
+    return _LUMA[0] * image[..., 0] + _LUMA[1] * image[..., 1] + _LUMA[2] * image[..., 2]
+
+
+def grayscale(image: jax.Array) -> jax.Array:
+    """[H, W, 3] with the luma in all three channels (torchvision `rgb_to_grayscale(..., 3)`)."""
+    return jnp.broadcast_to(luma(image)[..., None], image.shape)
+
+
+def jitter(key: jax.Array, image: jax.Array, config) -> jax.Array:
+    """ColorJitter: the four operations in a random order, each with its own random strength.
+
+    Args:
+      key: one typed key.
+      image: float32 [H, W, 3] in 0..1.
+      config: `config.views`; factors of brightness, contrast and saturation ~ U(max(0, 1 - b), 1 + b),
+        hue shift ~ U(-h, h) turns.
+
+    Returns:
+      float32 [H, W, 3] in 0..1.
+    """
+    order_key, key = jax.random.split(key)
+    order = jax.random.permutation(order_key, 4)
+    strengths = jnp.array([config.brightness, config.contrast, config.saturation], jnp.float32)
+    drawn = jax.random.uniform(key, (4,), minval=-1.0)
+    factors = jnp.maximum(1.0 + strengths * drawn[:3], 0.0)
+    return apply_in_order(image, order, factors, config.hue * drawn[3])
+
+
+def apply_in_order(image: jax.Array, order: jax.Array, factors: jax.Array, shift: jax.Array) -> jax.Array:
+    """The four operations in a traced order, without evaluating all four at each of the four places.
+
+    Hue is the costly one and stands somewhere in the order: the (at most three) blends before it
+    run in a first group, the rest in a second, so hue runs once; a blend whose turn is in the other
+    group is the identity (factor 1). Exact for all 24 orders: six cheap blends and one hue.
+
+    Args:
+      image: float32 [H, W, 3] in 0..1.
+      order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; first acts first.
+      factors: float32 [3] of brightness, contrast, saturation.
+      shift: float32 [], hue shift in turns.
+    """
+    turn = jnp.argmax(order == _HUE)
+    for place in range(3):  # before hue: places 0, 1, 2 as far as they come before it
+        image = _chosen_blend(image, order[place], factors, active=place < turn)
+    image = hue(image, shift)
+    for place in range(1, 4):
+        image = _chosen_blend(image, order[place], factors, active=place > turn)
+    return image
+
+
+def _chosen_blend(image, operation, factors, active):
+    """Brightness, contrast or saturation by a traced choice; `active` False = identity."""
+    factor = jnp.where(active, factors[jnp.minimum(operation, 2)], 1.0)
+    gray = luma(image)
+    target = jnp.where(operation == _CONTRAST, jnp.mean(gray), gray) * (operation != _BRIGHTNESS)
+    return _blend(image, factor, target[..., None])
+
+
+def _blend(image, factor, target):
+    return jnp.clip(factor * image + (1.0 - factor) * target, 0.0, 1.0)

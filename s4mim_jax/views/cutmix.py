@@ -1,0 +1,75 @@
+"""CutMix: one box per image, pasted into everything that belongs to the image."""
+
+import jax
+import jax.numpy as jnp
+
+# Candidates for the aspect ratio. With the recipe's areas at least a third of them is accepted, so
+# that all fail about once in a million boxes (then the box is as square as the image).
+_CANDIDATES = 32
+
+
+def cutmix_boxes(keys: jax.Array, size: tuple[int, int], config) -> jax.Array:
+    """Random boxes of UniMatch's CutMix (recipe: area ~ U, aspect ~ U, resampled until it fits).
+
+    The share of the area is drawn once; then aspect and position are resampled until the box lies
+    inside the image. Here the loop has static shape and the same distribution: aspects that fit at
+    all are proposed uniformly, each is accepted in proportion to the number of its positions, and
+    the position is uniform. Height and width are rounded down.
+
+    Args:
+      keys: typed keys [B], one per global example (and per view).
+      size: (H, W) of the images.
+      config: `config.method.cutmix`: probability; area, the share of H * W; aspect = height / width.
+
+    Returns:
+      bool [B, H, W], True = take the partner; all False with probability 1 - `probability`.
+    """
+    return jax.vmap(lambda key: _one_box(key, size, config))(keys)
+
+
+def paste(box: jax.Array, base: jax.Array, partner: jax.Array) -> jax.Array:
+    """Inside `box` the partner, elsewhere the base.
+
+    Args:
+      box: bool [B, H, W].
+      base, partner: [B, H, W] or [B, H, W, ...] of one dtype: images, pseudo-labels, confidences,
+        validity; all parts of an image must be pasted with the same box.
+
+    Returns:
+      the shape and dtype of `base`.
+    """
+    return jnp.where(box.reshape(box.shape + (1,) * (base.ndim - box.ndim)), partner, base)
+
+
+def _one_box(key, size, config):
+    height, width = size
+    chance, area_key, aspect_key, accept_key, top_key, left_key = jax.random.split(key, 6)
+    share = jax.random.uniform(area_key, minval=config.area[0], maxval=config.area[1])
+    box_height, box_width = _box_shape(aspect_key, accept_key, share, size, config.aspect)
+    top = jax.random.randint(top_key, (), 0, height - box_height + 1)
+    left = jax.random.randint(left_key, (), 0, width - box_width + 1)
+    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
+    inside = ((rows >= top) & (rows < top + box_height)
+              & (columns >= left) & (columns < left + box_width))
+    return inside & jax.random.bernoulli(chance, config.probability)
+
+
+def _box_shape(aspect_key, accept_key, share, size, aspect_range):
+    """(height, width) int32 of a box of `share` of the image, aspects weighted by free positions."""
+    height, width = size
+    # A box of aspect a has height sqrt(share H W a) <= H and width sqrt(share H W / a) <= W.
+    low = jnp.maximum(aspect_range[0], share * height / width)
+    high = jnp.maximum(jnp.minimum(aspect_range[1], height / width / share), low)
+    aspects = jax.random.uniform(aspect_key, (_CANDIDATES,), minval=low, maxval=high)
+    heights = jnp.sqrt(share * height * width * aspects)
+    widths = jnp.sqrt(share * height * width / aspects)
+    # Positions per H * W; at most (1 - sqrt(share))^2, reached by a box shaped like the image.
+    free = (1.0 - heights / height) * (1.0 - widths / width)
+    most = jnp.square(1.0 - jnp.sqrt(share))
+    accepted = jax.random.uniform(accept_key, (_CANDIDATES,)) * most < free
+    first = jnp.argmax(accepted)
+    fits = accepted[first]
+    box_height = jnp.where(fits, heights[first], jnp.sqrt(share) * height)
+    box_width = jnp.where(fits, widths[first], jnp.sqrt(share) * width)
+    return (jnp.clip(box_height.astype(jnp.int32), 1, height),
+            jnp.clip(box_width.astype(jnp.int32), 1, width))

@@ -1,0 +1,44 @@
+"""The strong photometric view: jitter, grayscale, blur, each with its probability."""
+
+import jax
+import jax.numpy as jnp
+
+from s4mim_jax.views import blur, color
+
+
+def photometric(keys: jax.Array, images: jax.Array, config) -> jax.Array:
+    """UniMatch's strong view (V1 and V2 alike): ColorJitter, then grayscale, then Gaussian blur.
+
+    An operation of probability 0 is not built at all. What happens to an image depends on its key
+    alone, not on its place in the batch or on the other images.
+
+    Args:
+      keys: typed keys [B] (`jax.random.key`), one per global example.
+      images: float32 [B, H, W, 3] in 0..1.
+      config: `config.views`.
+
+    Returns:
+      float32 [B, H, W, 3] in 0..1.
+    """
+    return jax.vmap(lambda key, image: _one(key, image, config))(keys, images)
+
+
+def _one(key, image, config):
+    # Three streams, whichever operations are on: switching one off leaves the others' draws alone.
+    jitter_key, gray_key, blur_key = jax.random.split(key, 3)
+    if config.jitter_probability:
+        chance, key = jax.random.split(jitter_key)
+        applied = jax.random.bernoulli(chance, config.jitter_probability)
+        image = jnp.where(applied, color.jitter(key, image, config), image)
+    if config.grayscale_probability:
+        applied = jax.random.bernoulli(gray_key, config.grayscale_probability)
+        image = jnp.where(applied, color.grayscale(image), image)
+    if config.blur_probability:
+        chance, key = jax.random.split(blur_key)
+        low, high = config.blur_sigma
+        sigma = jax.random.uniform(key, minval=low, maxval=high)
+        applied = jax.random.bernoulli(chance, config.blur_probability)
+        blurred = blur.gaussian_blur(image, sigma, blur.kernel_radius(high))
+        # The weights sum to one only to rounding.
+        image = jnp.where(applied, jnp.clip(blurred, 0.0, 1.0), image)
+    return image

@@ -1,0 +1,64 @@
+"""Builds each view of a batch once: photometric changes, CutMix, normalisation."""
+
+import jax
+import jax.numpy as jnp
+
+from s4mim_jax.parallel.collectives import Collectives
+from s4mim_jax.views.cutmix import cutmix_boxes, paste
+from s4mim_jax.views.keys import example_keys
+from s4mim_jax.views.normalize import normalize
+from s4mim_jax.views.photometric import photometric
+
+
+def build_views(names: tuple[str, ...], batch: dict, config, step, collectives: Collectives):
+    """The images that the networks see.
+
+    Args:
+      names: views wanted among x, w, s1, s2, partner (the weak view of the CutMix partner).
+      batch: labeled.image u8 [B, H, W, 3]; unlabeled.image u8 [B, P, H, W, 3] and index i32 [B].
+      config: reads seed, views, method.cutmix.
+      step: updates completed, integer or traced.
+
+    Returns:
+      (images: name -> f32 [B, H, W, 3] normalised,
+       boxes: strong view -> bool [B, H, W], True where the partner is pasted; {} without CutMix).
+    """
+    images, boxes = {}, {}
+    if 'x' in names:
+        images['x'] = normalize(batch['labeled']['image'])
+    if 'w' in names:
+        images['w'] = normalize(batch['unlabeled']['image'][:, 0])
+    if 'partner' in names:
+        images['partner'] = normalize(batch['unlabeled']['image'][:, 1])
+    for name in names:
+        if name in ('s1', 's2'):
+            images[name], box = _strong(name, batch['unlabeled'], config, step, collectives)
+            if box is not None:
+                boxes[name] = box
+    return images, boxes
+
+
+def _strong(name, unlabeled, config, step, collectives):
+    seed, index, image = config.seed, unlabeled['index'], unlabeled['image']
+
+    def draw(stream, pixels):
+        keys = example_keys(seed, f'photometric/{stream}', step, index)
+        return photometric(keys, pixels.astype(jnp.float32) / 255.0, config.views)
+
+    own = draw(name, image[:, 0])
+    if config.method.cutmix.probability == 0:
+        return normalize(own * 255.0), None
+    keys = example_keys(seed, f'cutmix/{name}', step, index)
+    box = cutmix_boxes(keys, own.shape[1:3], config.method.cutmix)
+    if config.method.cutmix.partner == 'batch':
+        partner = collectives.swap_pairs(own)
+    else:
+        partner = draw(f'{name}/partner', image[:, 1])
+    return normalize(paste(box, own, partner) * 255.0), box
+
+
+def mix_target(box: jax.Array | None, own, partner):
+    """A view's target: every field of `own` with the partner's inside the view's box."""
+    if box is None:
+        return own
+    return jax.tree.map(lambda a, b: paste(box, a, b), own, partner)
