@@ -1,0 +1,127 @@
+"""The checks of images and masks before training, and the table of what was found.
+
+All problems of one kind are reported together, with a few of the files and their number.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from s4mim_jax.data.source import IGNORE, Sample, Source, read_file
+from s4mim_jax.data.walk import walk
+from s4mim_jax.errors import InputError
+
+_FROM_SOURCE = object()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the pipeline needs to know of a sample.
+
+    Attributes:
+      height, width: pixels, after the EXIF orientation.
+      kind: 'jpeg', 'png8' or 'other', see `facts.ImageFacts`.
+      mask_kind: 'gray8' or 'other', see `facts.MaskFacts`; '' = no mask.
+      classes: class ids that occur in the mask, ascending, without ignore.
+    """
+
+    height: int
+    width: int
+    kind: str
+    mask_kind: str
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of samples: `table[sample]`."""
+
+    rows: dict[str, Row]  # by Sample.image
+
+    def __getitem__(self, sample: Sample) -> Row:
+        return self.rows[sample.image]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_SOURCE) -> Table:
+    """Looks at every file of the samples; masks are decoded, images where their end looks wrong.
+
+    Args:
+      source: where they come from.
+      samples: any of its samples; those without a mask are checked as images.
+      cache_dir: where to keep the facts; default `source.cache_dir`, None = nowhere.
+
+    Returns:
+      a Table with a row for each sample.
+
+    Raises:
+      InputError: an image or mask is missing, truncated or no image; a colour mask; image and mask
+        differ in size; mask values outside the classes; nothing but 0 and 255 in all the masks.
+    """
+    samples = list(dict.fromkeys(samples))
+    cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
+    paths = [('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask]
+    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache)
+    _report(list(errors.values()), 'files cannot be used')
+
+    labeled = [s for s in samples if s.mask]
+    _report([f'{s.mask}: mask is {_size(facts[s.mask])}, its image {s.image} is '
+             f'{_size(facts[s.image])} (height x width)'
+             for s in labeled if _size(facts[s.mask]) != _size(facts[s.image])],
+            'masks differ from their image in size')
+    _require_classes(source, labeled, facts)
+    lookup = source.lookup.tolist()
+    rows = {}
+    for sample in samples:
+        image, mask = facts[sample.image], facts.get(sample.mask)
+        present = {lookup[value] for value in mask.values} - {IGNORE} if mask else ()
+        rows[sample.image] = Row(image.height, image.width, image.kind, mask.kind if mask else '',
+                                 tuple(sorted(present)))
+    return Table(rows)
+
+
+def mask_values(samples: Iterable[Sample], base: str, cache_dir: str | None) -> set[int]:
+    """Raw values that occur in the samples' masks, files read and cached as in `check_samples`.
+
+    Raises:
+      InputError: a mask is missing, truncated, or no mask.
+    """
+    paths = [('mask', s.mask) for s in samples if s.mask]
+    facts, errors = walk(paths, read_file, base=base, cache_dir=cache_dir)
+    _report(list(errors.values()), 'masks cannot be used')
+    return {value for mask in facts.values() for value in mask.values}
+
+
+def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None:
+    count = source.num_classes
+    wrong = [value for value in range(256) if count <= source.lookup[value] < IGNORE]
+    bad = {s.mask: v for s in samples if (v := sorted(set(facts[s.mask].values) & set(wrong)))}
+    valid = f'valid: 0..{count - 1} and {IGNORE} (ignore); --config.data.label_map maps other values'
+    seen = {value for s in samples for value in facts[s.mask].values}
+    if IGNORE in seen and seen <= {0, IGNORE} and source.lookup[IGNORE] == IGNORE:
+        raise InputError(
+            f'{samples[0].mask}: this and all {len(samples)} masks hold only the values '
+            f'{", ".join(map(str, sorted(seen)))}, and 255 means ignore: one class would be left\n'
+            f'if 255 is a class, set --config.data.label_map=0:0,255:1')
+    _report([f'{path}: mask values {_some(values)} are outside the {count} classes\n{valid}'
+             for path, values in bad.items()], 'masks hold values outside the classes')
+
+
+def _report(messages: list[str], what: str) -> None:
+    """Raises the first message, with the number of its kind and two more of the files."""
+    if not messages:
+        return
+    message = messages[0]
+    if len(messages) > 1:
+        others = ', '.join(m.split(': ')[0] for m in messages[1:3])
+        message += f'\n{len(messages)} {what}; also {others}' + (', ...' if len(messages) > 3 else '')
+    raise InputError(message)
+
+
+def _size(facts) -> str:
+    return f'{facts.height}x{facts.width}'
+
+
+def _some(values: list[int]) -> str:
+    return ', '.join(map(str, values[:6])) + (', ...' if len(values) > 6 else '')

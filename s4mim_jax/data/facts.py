@@ -1,0 +1,77 @@
+"""What one file is, as far as the input pipeline and the checks need to know."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from s4mim_jax.data.images import decode_image, decode_mask, open_image, orientation
+
+JPEG_END = b'\xff\xd9'
+PNG_END = b'IEND\xaeB`\x82'
+PNG_COLORS = {'L': 0, 'RGB': 2, 'LA': 4, 'RGBA': 6}  # Pillow's mode -> colour type in the header
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Size in pixels after the EXIF orientation, and who can decode the file.
+
+    kind 'jpeg': tf.io.decode_jpeg gives the upright image; 'png8': tf.io.decode_png(channels=3)
+    gives what `decode_image` gives; 'other': only `decode_image` is right.
+    """
+
+    height: int
+    width: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """Size in pixels, and the raw values that occur, in order.
+
+    kind 'gray8': tf.io.decode_png(channels=1) gives the raw values; 'other': `decode_mask` only.
+    """
+
+    height: int
+    width: int
+    kind: str
+    values: tuple[int, ...]
+
+
+def image_facts(data: bytes, name: str) -> ImageFacts:
+    """Facts from the header; the pixels are decoded only where the end of the file looks wrong.
+
+    Raises:
+      InputError: no image, truncated or damaged.
+    """
+    image = open_image(data, name)
+    turned = orientation(image)
+    width, height = image.size if turned < 5 else image.size[::-1]
+    whole = data.endswith(JPEG_END if image.format == 'JPEG' else PNG_END)
+    kind = 'other'
+    if whole and turned == 1:
+        if image.format == 'JPEG' and image.mode in ('RGB', 'L'):
+            kind = 'jpeg'
+        elif _plain_png(image, data):
+            kind = 'png8'
+    if not whole:  # truncated, or something behind the end, or a format without an end mark
+        decode_image(data, name)
+    return ImageFacts(height, width, kind)
+
+
+def mask_facts(data: bytes, name: str) -> MaskFacts:
+    """Facts from the decoded pixels.
+
+    Raises:
+      InputError: no mask: colour, truncated, damaged, or values above 255.
+    """
+    values = decode_mask(data, name)
+    image = open_image(data, name)
+    plain = image.mode == 'L' and _plain_png(image, data) and orientation(image) == 1
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    return MaskFacts(*values.shape, 'gray8' if plain else 'other', tuple(present.tolist()))
+
+
+def _plain_png(image, data: bytes) -> bool:
+    """8 bits a channel, no palette, no transparent colour: decoders agree on these."""
+    return (image.format == 'PNG' and data[24] == 8 and 'transparency' not in image.info
+            and PNG_COLORS.get(image.mode) == data[25])
