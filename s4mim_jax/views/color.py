@@ -59,12 +59,12 @@ def jitter(key: jax.Array, image: jax.Array, config) -> jax.Array:
     Returns:
       float32 [H, W, 3] in 0..1.
     """
-    order_key, key = jax.random.split(key)
-    order = jax.random.permutation(order_key, 4)
+    # One draw of eight numbers: every further call of jax.random adds a second to compile times.
+    drawn = jax.random.uniform(key, (8,), minval=-1.0)
+    order = jnp.argsort(drawn[:4])
     strengths = jnp.array([config.brightness, config.contrast, config.saturation], jnp.float32)
-    drawn = jax.random.uniform(key, (4,), minval=-1.0)
-    factors = jnp.maximum(1.0 + strengths * drawn[:3], 0.0)
-    return apply_in_order(image, order, factors, config.hue * drawn[3])
+    factors = jnp.maximum(1.0 + strengths * drawn[4:7], 0.0)
+    return apply_in_order(image, order, factors, config.hue * drawn[7])
 
 
 def apply_in_order(image: jax.Array, order: jax.Array, factors: jax.Array, shift: jax.Array) -> jax.Array:

@@ -43,30 +43,38 @@ def paste(box: jax.Array, base: jax.Array, partner: jax.Array) -> jax.Array:
 
 def _one_box(key, size, config):
     height, width = size
-    chance, area_key, aspect_key, accept_key, top_key, left_key = jax.random.split(key, 6)
-    share = jax.random.uniform(area_key, minval=config.area[0], maxval=config.area[1])
-    box_height, box_width = _box_shape(aspect_key, accept_key, share, size, config.aspect)
-    top = jax.random.randint(top_key, (), 0, height - box_height + 1)
-    left = jax.random.randint(left_key, (), 0, width - box_width + 1)
+    # One draw for everything: each further call of jax.random costs compile time.
+    drawn = jax.random.uniform(key, (4 + 2 * _CANDIDATES,))
+    chance, area, vertical, horizontal = drawn[:4]
+    share = config.area[0] + (config.area[1] - config.area[0]) * area
+    box_height, box_width = _box_shape(drawn[4:4 + _CANDIDATES], drawn[4 + _CANDIDATES:], share, size,
+                                       config.aspect)
+    top = _position(vertical, height - box_height)
+    left = _position(horizontal, width - box_width)
     rows, columns = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
     inside = ((rows >= top) & (rows < top + box_height)
               & (columns >= left) & (columns < left + box_width))
-    return inside & jax.random.bernoulli(chance, config.probability)
+    return inside & (chance < config.probability)
 
 
-def _box_shape(aspect_key, accept_key, share, size, aspect_range):
+def _position(uniform, last):
+    """Uniform in 0..1 -> integer in 0..last; the minimum guards the product's rounding up."""
+    return jnp.minimum((uniform * (last + 1)).astype(jnp.int32), last)
+
+
+def _box_shape(proposals, tests, share, size, aspect_range):
     """(height, width) int32 of a box of `share` of the image, aspects weighted by free positions."""
     height, width = size
     # A box of aspect a has height sqrt(share H W a) <= H and width sqrt(share H W / a) <= W.
     low = jnp.maximum(aspect_range[0], share * height / width)
     high = jnp.maximum(jnp.minimum(aspect_range[1], height / width / share), low)
-    aspects = jax.random.uniform(aspect_key, (_CANDIDATES,), minval=low, maxval=high)
+    aspects = low + (high - low) * proposals
     heights = jnp.sqrt(share * height * width * aspects)
     widths = jnp.sqrt(share * height * width / aspects)
     # Positions per H * W; at most (1 - sqrt(share))^2, reached by a box shaped like the image.
     free = (1.0 - heights / height) * (1.0 - widths / width)
     most = jnp.square(1.0 - jnp.sqrt(share))
-    accepted = jax.random.uniform(accept_key, (_CANDIDATES,)) * most < free
+    accepted = tests * most < free
     first = jnp.argmax(accepted)
     fits = accepted[first]
     box_height = jnp.where(fits, heights[first], jnp.sqrt(share) * height)

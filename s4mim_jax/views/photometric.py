@@ -24,21 +24,18 @@ def photometric(keys: jax.Array, images: jax.Array, config) -> jax.Array:
 
 
 def _one(key, image, config):
-    # Three streams, whichever operations are on: switching one off leaves the others' draws alone.
-    jitter_key, gray_key, blur_key = jax.random.split(key, 3)
+    # Drawn whichever operations are on: switching one off leaves the others' draws alone.
+    jitter_key, key = jax.random.split(key)
+    jitter_chance, gray_chance, blur_chance, blur_position = jax.random.uniform(key, (4,))
     if config.jitter_probability:
-        chance, key = jax.random.split(jitter_key)
-        applied = jax.random.bernoulli(chance, config.jitter_probability)
-        image = jnp.where(applied, color.jitter(key, image, config), image)
+        jittered = color.jitter(jitter_key, image, config)
+        image = jnp.where(jitter_chance < config.jitter_probability, jittered, image)
     if config.grayscale_probability:
-        applied = jax.random.bernoulli(gray_key, config.grayscale_probability)
-        image = jnp.where(applied, color.grayscale(image), image)
+        image = jnp.where(gray_chance < config.grayscale_probability, color.grayscale(image), image)
     if config.blur_probability:
-        chance, key = jax.random.split(blur_key)
         low, high = config.blur_sigma
-        sigma = jax.random.uniform(key, minval=low, maxval=high)
-        applied = jax.random.bernoulli(chance, config.blur_probability)
+        sigma = low + (high - low) * blur_position
         blurred = blur.gaussian_blur(image, sigma, blur.kernel_radius(high))
         # The weights sum to one only to rounding.
-        image = jnp.where(applied, jnp.clip(blurred, 0.0, 1.0), image)
+        image = jnp.where(blur_chance < config.blur_probability, jnp.clip(blurred, 0.0, 1.0), image)
     return image
