@@ -1,0 +1,113 @@
+"""How every command line starts: flags, config overrides, and errors without a traceback."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags
+
+from s4mim_jax.errors import InputError
+from s4mim_jax.overrides import assign
+
+CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
+               'Any key can be overridden: --config.total_steps=200')
+
+
+def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Parses the command line, calls `main(positional, config_file, overrides)` and exits.
+
+    Args:
+      main: receives the positional arguments, the text of `--config` (None when absent) and the
+        overrides as a list of (dotted key, text); returns an exit status or None.
+      flag_values: where the module defined its other flags.
+
+    Exit status: main's, or 2 with a short message for an InputError and for a wrong flag.
+    """
+    app.define_help_flags()
+    caught = {}
+
+    def parse(argv):
+        rest, caught['config'], caught['overrides'] = split_config_flags(argv)
+        try:
+            return flag_values(rest)
+        except flags.Error as error:
+            raise SystemExit(_fail(error)) from None
+
+    def call(argv):
+        try:
+            return main(argv[1:], caught['config'], caught['overrides'])
+        except InputError as error:
+            return _fail(error)
+
+    try:
+        app.run(call, flags_parser=_guard(parse))
+    except InputError as error:
+        sys.exit(_fail(error))
+
+
+def _guard(parse):
+    def guarded(argv):
+        try:
+            return parse(argv)
+        except InputError as error:
+            raise SystemExit(_fail(error)) from None
+    return guarded
+
+
+def _fail(error) -> int:
+    sys.stdout.flush()
+    print(f'error: {error}', file=sys.stderr, flush=True)
+    return 2
+
+
+def split_config_flags(argv: list[str]):
+    """Takes `--config=FILE` and `--config.KEY=VALUE` (or `--config.KEY VALUE`) out of argv.
+
+    Returns:
+      (remaining argv, config file text or None, [(dotted key, value text), ...]).
+    """
+    rest, config_file, overrides = [], None, []
+    items = iter(argv)
+    for item in items:
+        name = item.lstrip('-')
+        if not item.startswith('-') or not (name == 'config' or name.startswith(('config=', 'config.'))):
+            rest.append(item)
+            continue
+        key, separator, value = name.partition('=')
+        if not separator:
+            value = next(items, None)
+            if value is None:
+                raise InputError(f'{item} needs a value: {item}=VALUE')
+        if key == 'config':
+            config_file = value
+        else:
+            overrides.append((key.removeprefix('config.'), value))
+    return rest, config_file, overrides
+
+
+def load_config(text: str | None, overrides: list[tuple[str, str]]):
+    """The ConfigDict of `FILE[:ARGUMENT]` with the overrides applied.
+
+    Raises:
+      InputError: no file, not a config file, unknown method or key, value of the wrong type.
+    """
+    if not text:
+        raise InputError('--config is missing; for example --config=configs/shapes.py:unimatch')
+    name, _, argument = text.partition(':')
+    path = Path(name)
+    if not path.is_file():
+        near = sorted(p.as_posix() for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
+        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}')
+    spec = importlib.util.spec_from_file_location(f's4mim_jax_config_{path.stem}', path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError, NameError) as error:
+        raise InputError(f'--config={name}: the file cannot be read as Python: {error}') from None
+    if not hasattr(module, 'get_config'):
+        raise InputError(f'--config={name}: the file has no get_config(argument) function')
+    config = module.get_config(argument or None)
+    for key, value in overrides:
+        assign(config, key, value)
+    return config.lock()

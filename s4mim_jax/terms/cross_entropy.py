@@ -1,0 +1,49 @@
+"""Pixel-wise cross-entropy as sums and counts."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+IGNORE = 255
+
+
+class Ratio(NamedTuple):
+    """A mean that is not divided yet: `total` f32 (differentiable), `count` int32.
+
+    Both are sums over the examples that this device sees. Vectors stand for a mean of means (one
+    entry a class, say): entries with no count anywhere are left out.
+    """
+
+    total: jax.Array
+    count: jax.Array
+
+
+def pixel_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
+    """-log softmax(logits)[label], 0 where the label is 255.
+
+    Args:
+      logits: f32 [..., C].
+      label: integer [...], class ids or 255.
+
+    Returns:
+      f32 [...].
+    """
+    # A one-hot product instead of a gather: its gradient is no scatter and XLA fuses it.
+    one_hot = jax.nn.one_hot(label, logits.shape[-1], dtype=logits.dtype)
+    picked = jnp.sum(logits * one_hot, axis=-1)
+    return jnp.where(label == IGNORE, 0.0, jax.nn.logsumexp(logits, axis=-1) - picked)
+
+
+def filtered_cross_entropy(logits: jax.Array, target) -> Ratio:
+    """Cross-entropy of the kept pixels over the number of *valid* pixels.
+
+    Dividing by the valid pixels, not by the kept ones, is what UniMatch's released code does: few
+    confident pixels give a small loss.
+
+    Args:
+      logits: f32 [B, H, W, C].
+      target: pseudo_labels.Target with label, kept, valid [B, H, W].
+    """
+    loss = pixel_cross_entropy(logits, jnp.where(target.valid, target.label, IGNORE))
+    return Ratio(jnp.sum(loss * target.kept), jnp.sum(target.valid, dtype=jnp.int32))

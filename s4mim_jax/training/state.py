@@ -1,0 +1,91 @@
+"""Everything that training changes, and how it begins."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s4mim_jax import models
+from s4mim_jax.parallel import state_shardings
+from s4mim_jax.training import passes
+from s4mim_jax.training.optimizer import make_optimizer
+from s4mim_jax.views.keys import stream
+
+
+@flax.struct.dataclass
+class TrainState:
+    """step: int32, completed updates. params, batch_stats: the student. ema: the teacher's
+    {'params', 'batch_stats'}, None when the student teaches itself. All leaves of networks are
+    float32. There is no key: randomness comes from (seed, stream, step, example)."""
+
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    opt_state: tuple
+    ema: dict | None
+
+    def variables(self, weights: str = 'student') -> dict:
+        """Variables for `model.apply`: of the `student`, or of the `teacher` if there is one."""
+        if weights == 'teacher' and self.ema is not None:
+            return self.ema
+        return {'params': self.params, 'batch_stats': self.batch_stats}
+
+
+def compute_dtype(config):
+    return jnp.bfloat16 if config.precision == 'bfloat16' else jnp.float32
+
+
+def build_model(config, num_classes: int, axis_name=None):
+    """The network of a whole config, with its compute dtype."""
+    return models.build(config.model, num_classes, dtype=compute_dtype(config), axis_name=axis_name)
+
+
+def initial_variables(config, num_classes: int) -> dict:
+    """Random variables from `config.seed`, with pretrained ones in their place if asked for."""
+    if config.model.pretrained:
+        from s4mim_jax import pretrained  # readers are needed only here
+        return pretrained.import_variables(config.model.pretrained, config.model, num_classes,
+                                           seed=config.seed)
+    model = build_model(config, num_classes)
+    image = jnp.zeros((1, *config.data.crop, 3), jnp.float32)
+    return jax.jit(lambda: model.init(stream(config.seed, 'init', 0), image, train=False))()
+
+
+def _assemble(config, variables) -> TrainState:
+    params, statistics = variables['params'], variables.get('batch_stats', {})
+    # The teacher begins as a copy in buffers of its own: a donated buffer must not appear twice.
+    average = None
+    if passes.plan(config.method).teacher == 'ema':
+        average = jax.tree.map(jnp.copy, {'params': params, 'batch_stats': statistics})
+    return TrainState(jnp.zeros((), jnp.int32), params, statistics,
+                      make_optimizer(config).init(params), average)
+
+
+def abstract_state(config, num_classes: int) -> TrainState:
+    """Shapes and dtypes of the state, without computing anything."""
+    model = build_model(config, num_classes)
+    image = jax.ShapeDtypeStruct((1, *config.data.crop, 3), jnp.float32)
+
+    def begin(image):
+        return _assemble(config, model.init(jax.random.key(0), image, train=False))
+
+    return jax.eval_shape(begin, image)
+
+
+def create_state(config, num_classes: int, mesh=None) -> TrainState:
+    """The state before the first update.
+
+    Args:
+      config: a whole config. num_classes: C.
+      mesh: where to place it (parameters copied, or cut along `fsdp`); None = default device.
+
+    Raises:
+      InputError: weights that do not fit the model.
+    """
+    variables = initial_variables(config, num_classes)
+    variables = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), variables)
+    begin = lambda v: _assemble(config, v)
+    if mesh is None:
+        return jax.jit(begin)(variables)
+    shardings = state_shardings(abstract_state(config, num_classes), mesh)
+    return jax.jit(begin, out_shardings=shardings)(variables)

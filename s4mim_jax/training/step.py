@@ -1,0 +1,171 @@
+"""The training step: step(state, batch) -> (state, metrics), pure, for every method.
+
+    batch --views--> what is seen --teacher--> targets --student passes--> outputs --terms--> loss
+
+The same function runs under `jit` with arrays spread over a mesh and under `shard_map` with
+explicit sums, see `parallel/collectives.py`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import PartitionSpec
+
+from s4mim_jax import terms
+from s4mim_jax.parallel import Collectives, batch_sharding, make_mesh, replicated, state_shardings
+from s4mim_jax.parallel.mesh import AXES, BATCH
+from s4mim_jax.pseudo_labels import blend, decay_at
+from s4mim_jax.training.optimizer import make_optimizer
+from s4mim_jax.training.passes import plan
+from s4mim_jax.training.scene import compose_scene
+from s4mim_jax.training.state import TrainState, abstract_state, build_model
+
+
+class Metric(NamedTuple):
+    """A sum (f32) and a count (int32) over the global batch; divide when printing."""
+
+    total: jax.Array
+    count: jax.Array
+
+
+def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False) -> Callable:
+    """Compiles `step(state, batch) -> (state, metrics)` for a config.
+
+    Args:
+      config: a whole config; reads partition, precision, batch.accumulate, method and the rest.
+      num_classes: C.
+      mesh: axes `data`, `fsdp`; None = one device.
+      donate: give the old state's memory to the new one (the caller must not use it again).
+
+    batch:
+      labeled    {image u8 [B, H, W, 3], label u8 [B, H, W] with 255 = ignore, index i32 [B]}
+      unlabeled  {image u8 [B, P, H, W, 3], valid bool [B, P, H, W], index i32 [B]} and, only to
+                 watch the pseudo-labels, optionally label u8 [B, P, H, W]. P = 2 with a CutMix
+                 partner of its own, else 1. Methods without unlabelled terms ignore it.
+
+    Returns:
+      the jitted step. metrics: name -> Metric; names of losses begin with `loss`.
+    """
+    sharded = config.partition == 'shard_map'
+    if sharded and mesh is None:
+        mesh = make_mesh(config, jax.devices()[:1])
+    if sharded:
+        collectives = Collectives(axes=AXES)
+    else:
+        collectives = Collectives(shards=mesh.size if mesh is not None else 1)
+    step = _local_step(config, num_classes, collectives)
+    arguments = (0,) if donate else ()
+    if mesh is None:
+        return jax.jit(step, donate_argnums=arguments)
+    if sharded:
+        step = jax.shard_map(step, mesh=mesh, in_specs=(PartitionSpec(), BATCH),
+                             out_specs=PartitionSpec(), check_vma=False)
+        placed = replicated(mesh)
+    else:
+        placed = state_shardings(abstract_state(config, num_classes), mesh)
+    return jax.jit(step, in_shardings=(placed, batch_sharding(mesh)),
+                   out_shardings=(placed, replicated(mesh)), donate_argnums=arguments)
+
+
+def _local_step(config, num_classes, collectives):
+    passes, optimizer = plan(config.method), make_optimizer(config)
+    active = terms.active(config.method)
+    model = build_model(config, num_classes, axis_name=collectives.axes)
+
+    def loss(params, statistics, teacher, batch, step):
+        variables = {'params': params, 'batch_stats': statistics}
+        scene, statistics = compose_scene(model, config, passes, collectives, variables, teacher, batch, step)
+        values = {name: _value(term.loss(scene), collectives) for name, term in active.items()}
+        total = sum(config.method[name] * value for name, value in values.items())
+        losses = {'loss': total} | {f'loss/{name}': value for name, value in values.items()}
+        # Under shard_map these are this device's shares; their sum over devices is the value.
+        metrics = {name: Metric(value, None) for name, value in losses.items()}
+        return total, (statistics, metrics | _watch(scene, batch))
+
+    def micro(params, statistics, teacher, batch, step):
+        (_, (statistics, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            params, statistics, teacher, batch, step)
+        # One explicit all-reduce under shard_map; under jit XLA inserts it.
+        gradients, metrics = collectives.sum((gradients, metrics))
+        one = jnp.ones((), jnp.int32)
+        return gradients, statistics, {n: Metric(m.total, one if m.count is None else m.count)
+                                       for n, m in metrics.items()}
+
+    def step(state: TrainState, batch):
+        parts = config.batch.accumulate
+        batch = {k: batch[k] for k in (('labeled', 'unlabeled') if passes.unlabeled else ('labeled',))}
+        if parts == 1:
+            gradients, statistics, metrics = micro(state.params, state.batch_stats, state.ema, batch, state.step)
+        else:
+            gradients, statistics, metrics = _accumulate(micro, state, batch, parts)
+        metrics['gradient_norm'] = Metric(optax.global_norm(gradients), jnp.ones((), jnp.int32))
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        teacher = _follow(config, state, params, statistics)
+        return TrainState(state.step + 1, params, statistics, opt_state, teacher), metrics
+
+    return step
+
+
+def _value(ratios, collectives):
+    """Mean of the ratios' values; this device's share of it under shard_map."""
+    shares = []
+    for ratio in ratios:
+        count = collectives.sum(ratio.count)  # no gradient: counts are integers
+        share = ratio.total / jnp.maximum(count, 1)
+        if jnp.ndim(share):
+            share = jnp.sum(share) / jnp.maximum(jnp.sum(count > 0), 1)
+        shares.append(share)
+    return sum(shares) / len(shares)
+
+
+def _watch(scene, batch) -> dict[str, Metric]:
+    """Kept share of the pseudo-labels and, where masks are hidden beside the images, accuracy."""
+    if 'w' not in scene.targets:
+        return {}
+    target = scene.targets['w']
+    count = lambda mask: jnp.sum(mask, dtype=jnp.int32)
+    metrics = {'pseudo_label/kept': Metric(count(target.kept).astype(jnp.float32), count(target.valid))}
+    if 'label' in batch['unlabeled']:
+        hidden = batch['unlabeled']['label'][:, 0].astype(jnp.int32)
+        known = target.valid & (hidden != terms.IGNORE)
+        right = known & (hidden == target.label)
+        metrics['pseudo_label/accuracy'] = Metric(count(right).astype(jnp.float32), count(known))
+        metrics['pseudo_label/accuracy_kept'] = Metric(
+            count(right & target.kept).astype(jnp.float32), count(known & target.kept))
+    return metrics
+
+
+def _accumulate(micro, state, batch, parts):
+    """Micro-batches one after the other; gradients are averaged, metrics summed.
+
+    Micro-batch m takes examples m, m + parts, ...: those stay on their devices, and which examples
+    share BatchNorm statistics does not depend on the number of devices.
+    """
+    strided = jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0), batch)
+
+    def body(carry, part):
+        total, statistics = carry
+        gradients, statistics, metrics = micro(state.params, statistics, state.ema, part, state.step)
+        return (jax.tree.map(jnp.add, total, gradients), statistics), metrics
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    (total, statistics), metrics = jax.lax.scan(body, (zeros, state.batch_stats), strided)
+    metrics = jax.tree.map(lambda x: jnp.sum(x, axis=0, dtype=x.dtype), metrics)
+    return jax.tree.map(lambda g: g / parts, total), statistics, metrics
+
+
+def _follow(config, state, params, statistics):
+    """The EMA teacher after this update; None when there is none."""
+    if state.ema is None:
+        return None
+    decay = decay_at(state.step, config.method.teacher.decay)
+    if config.method.teacher.batch_stats == 'ema':
+        followed = blend(state.ema['batch_stats'], statistics, decay)
+    else:
+        followed = jax.tree.map(jnp.copy, statistics)
+    return {'params': blend(state.ema['params'], params, decay), 'batch_stats': followed}
