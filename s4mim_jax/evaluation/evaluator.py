@@ -1,0 +1,152 @@
+"""Scoring a network on a stream of images: counts on the devices, one division at the end."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from s4mim_jax import models
+from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.confusion import confusion_matrix, scores
+from s4mim_jax.evaluation.inference import ApplyFn, Protocol, infer, protocol_from, scored
+
+_IGNORE = 255
+
+
+def network(config, num_classes: int) -> ApplyFn:
+    """The network of a config in evaluation mode, with its compute dtype: (variables, images) -> logits."""
+    dtype = jnp.bfloat16 if config.precision == 'bfloat16' else jnp.float32
+    model = models.build(config.model, num_classes, dtype=dtype)
+    return lambda variables, images: model.apply(variables, images, train=False).logits
+
+
+def local_mesh() -> Mesh:
+    """A mesh over this process's devices, for evaluation and prediction outside of training."""
+    return Mesh(np.asarray(jax.local_devices()), ('data',))
+
+
+def describe(config) -> dict:
+    """The protocol for a result file: everything that decides what the numbers mean."""
+    protocol, resize = protocol_from(config), config.data.resize
+    description = {
+        'mode': protocol.mode, 'resize': list(resize) if resize else None, 'multiple': config.eval.multiple,
+        'align_corners': protocol.align_corners, 'precision': config.precision, 'ignore': _IGNORE,
+        'scored_at': 'own size', 'scales': [1.0], 'flip': False,
+    }
+    if protocol.mode != 'whole':
+        description['window'] = list(protocol.window)
+    if protocol.mode == 'sliding':
+        description['stride'] = list(protocol.stride)
+    return description
+
+
+def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
+                   apply_fn: ApplyFn | None = None) -> Callable:
+    """Builds `evaluator(variables, batches, *, step=0, weights='student', progress=None) -> result`.
+
+    Keep it: it compiles once for each size of images that it meets.
+
+    Args:
+      config: whole config; reads model, precision, eval, and resize and crop of data.
+      classes: C names.
+      mesh: devices that share the work, whatever its axes; None = one device. With several processes
+        each works off its own batches on its own devices; only the counts are summed.
+      apply_fn: the network; default the one of the config.
+
+    evaluator:
+      variables: of the network, on any devices.
+      batches: of `data.evaluation_batches`: image u8 [B, h, w, 3], label u8 [B, Hc, Wc], size i32
+        [B, 2], valid bool [B].
+      step, weights: for the result. progress: called with the number of images done so far.
+
+    result: miou, iou {name: share or None}, pixel_accuracy, step, weights, protocol, images.
+
+    Raises:
+      InputError: unusable eval settings; or not one labelled pixel in the batches.
+    """
+    protocol = protocol_from(config)
+    apply_fn = apply_fn or network(config, len(classes))
+    devices = _local_part(mesh)
+    count = jax.jit(lambda *batch: _count(apply_fn, len(classes), protocol, *batch))
+
+    def evaluator(variables, batches: Iterable[dict], *, step: int = 0, weights: str = 'student',
+                  progress: Callable[[int], None] | None = None) -> dict:
+        variables = place_variables(variables, devices)
+        total, images, waiting = np.zeros((len(classes),) * 2, np.int64), 0, None
+        for batch in batches:
+            arrays = place_batch([batch[k] for k in ('image', 'label', 'size', 'valid')], devices)
+            # The host prepares the next batch while the devices work on this one.
+            waiting, done = count(variables, *arrays), waiting
+            if done is not None:
+                total += np.asarray(done)
+            images += int(np.sum(batch['valid']))
+            if progress:
+                progress(images)
+        if waiting is not None:
+            total += np.asarray(waiting)
+        total, images = _over_processes(total, images)
+        if not total.any():
+            raise InputError(f'no pixel to score: the {images} images of the split have no labels in '
+                             f'0..{len(classes) - 1}')
+        return {**scores(total, classes), 'step': int(step), 'weights': weights, 'protocol': describe(config),
+                'images': images}
+
+    return evaluator
+
+
+def evaluate(apply_fn: ApplyFn, variables, batches: Iterable[dict], config, classes: Sequence[str], *,
+             mesh: Mesh | None = None, step: int = 0, weights: str = 'student') -> dict:
+    """One evaluation, see `make_evaluator`."""
+    return make_evaluator(config, classes, mesh, apply_fn)(variables, batches, step=step, weights=weights)
+
+
+def _count(apply_fn, num_classes: int, protocol: Protocol, variables, image, label, own, valid):
+    """int32 [C, C] of one batch."""
+    canvas = label.shape[1:3]
+    predictions, _ = infer(apply_fn, variables, image, own, canvas, protocol)
+    counted = scored(own, image.shape[1:3], canvas, protocol) & valid[:, None, None]
+    return confusion_matrix(jnp.where(counted, label, _IGNORE), predictions, num_classes, _IGNORE)
+
+
+def _local_part(mesh: Mesh | None) -> Mesh:
+    if mesh is None:
+        return Mesh(np.asarray(jax.local_devices()[:1]), ('data',))
+    return mesh if jax.process_count() == 1 else local_mesh()
+
+
+def place_variables(variables, mesh: Mesh):
+    """Variables on the devices of `mesh`; those that are there already stay as they are spread."""
+    here = NamedSharding(mesh, PartitionSpec())
+
+    def place(leaf):
+        if isinstance(leaf, jax.Array):
+            if leaf.sharding.device_set == here.device_set:
+                return leaf
+            if not leaf.is_fully_addressable:  # spread over processes in training
+                leaf = (leaf.addressable_data(0) if leaf.is_fully_replicated
+                        else multihost_utils.process_allgather(leaf, tiled=True))
+        return jax.device_put(leaf, here)
+
+    return jax.tree.map(place, variables)
+
+
+def place_batch(arrays: Sequence[np.ndarray], mesh: Mesh) -> list[jax.Array]:
+    """Arrays [B, ...] spread over the mesh, with zeros (valid = False) appended where B does not divide."""
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    missing = -len(arrays[0]) % mesh.size
+    padded = [np.pad(x, [(0, missing)] + [(0, 0)] * (np.ndim(x) - 1)) if missing else x for x in arrays]
+    return [jax.device_put(np.asarray(x), sharding) for x in padded]
+
+
+def _over_processes(total: np.ndarray, images: int) -> tuple[np.ndarray, int]:
+    if jax.process_count() == 1:
+        return total, images
+    # As pairs of 32-bit halves: JAX would cut 64-bit integers off.
+    numbers = np.append(total.ravel(), images).astype(np.uint64)
+    halves = np.stack([numbers & 0xFFFFFFFF, numbers >> 32]).astype(np.uint32)
+    gathered = np.asarray(multihost_utils.process_allgather(halves)).astype(np.int64)  # [processes, 2, n]
+    summed = (gathered[:, 0] + (gathered[:, 1] << 32)).sum(0)
+    return summed[:-1].reshape(total.shape), int(summed[-1])

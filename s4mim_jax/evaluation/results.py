@@ -1,0 +1,44 @@
+"""Results of an evaluation: the files in the run folder and the table in the terminal."""
+
+import json
+import os
+from pathlib import Path
+
+
+def write_result(workdir, split: str, checkpoint: str, result: dict) -> tuple[Path, Path]:
+    """Writes `eval/SPLIT.json` (the last evaluation asked for) and `eval/SPLIT-CHECKPOINT-WEIGHTS.json`.
+
+    Each is replaced in one go, so that a crash leaves the old file or the new one.
+
+    Args:
+      workdir: run folder. split: what was scored. checkpoint: as asked for: best, latest or a step.
+      result: of an evaluator.
+
+    Returns:
+      the two paths, in that order.
+    """
+    folder = Path(workdir) / 'eval'
+    folder.mkdir(exist_ok=True)
+    text = json.dumps(result, indent=2, allow_nan=False) + '\n'
+    paths = folder / f'{split}.json', folder / f'{split}-{checkpoint}-{result["weights"]}.json'
+    for path in paths:
+        temporary = path.with_name(f'.{path.name}-{os.getpid()}')
+        temporary.write_text(text)
+        temporary.replace(path)
+    return paths
+
+
+def format_table(result: dict, width: int = 20) -> str:
+    """A line a class: name, IoU in percent, a bar of at most `width` characters; then the means."""
+    longest = max(len(name) for name in [*result['iou'], 'pixel accuracy'])
+    rows = [(name, value) for name, value in result['iou'].items()]
+    ends = [('mean IoU', result['miou']), ('pixel accuracy', result['pixel_accuracy'])]
+
+    def line(name, value):
+        if value is None:
+            return f'{name:<{longest}}       -  absent'
+        return f'{name:<{longest}}  {100 * value:6.2f}  {"#" * round(width * value)}'.rstrip()
+
+    rule = '-' * (longest + 8)
+    head = f'{"class":<{longest}}   IoU %'
+    return '\n'.join([head, rule, *(line(*row) for row in rows), rule, *(line(*row) for row in ends)])
