@@ -1,4 +1,4 @@
-"""Convolutions, each in the form that is fast where it runs."""
+"""Convolution and max pooling with both paddings of the field; the form of each is chosen by `choose`."""
 
 from typing import Any
 
@@ -7,8 +7,14 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from s4mim_jax.models import conv_forms
+
 # He et al. 2015 with fan_out, as torchvision initialises its convolutions.
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+FORMS = ('xla', 'pointwise', 'sliced', 'shifted')
+# Below this share of taps inside the map the sliced form won on every map measured on a CPU
+# (benchmarks/convolutions.py); above it the extra passes over the output cost more than they save.
+SLICED_BELOW = 0.75
 
 
 def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
@@ -24,8 +30,51 @@ def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tu
     return total // 2, total - total // 2
 
 
+def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depthwise: bool,
+           around: conv_forms.Around, platform: str) -> str:
+    """The fastest form of a convolution: one of FORMS. A pure function of shapes and platform.
+
+    On accelerators it is XLA's own convolution, which their compilers know best.
+    """
+    if platform != 'cpu':
+        return 'xla'
+    if depthwise:
+        return 'shifted'
+    if kernel == 1:
+        return 'pointwise'
+    share = conv_forms.tap_share(size, around, kernel, stride, dilation)
+    return 'sliced' if dilation > 1 and share < SLICED_BELOW else 'xla'
+
+
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1, padding: str = 'symmetric',
+             form: str | None = None, platform: str | None = None) -> jax.Array:
+    """Convolution [B, H, W, C] -> [B, H', W', D].
+
+    Args:
+      x, kernel: of one dtype; kernel [k, k, C, D], or [k, k, 1, C] for a depthwise one (C > 1).
+      padding: 'symmetric' or 'same'.
+      form: one of FORMS, None = `choose` for `platform` (None = where JAX runs by default).
+    """
+    size, depthwise = kernel.shape[0], kernel.shape[2] == 1 and x.shape[-1] > 1
+    around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
+    form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around,
+                          platform or jax.default_backend())
+    if form == 'pointwise':
+        return conv_forms.pointwise(x, kernel, stride)
+    if form == 'sliced':
+        return conv_forms.sliced(x, kernel, stride, dilation, around)
+    if form == 'shifted':
+        return conv_forms.shifted(x, kernel, stride, dilation, around)
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), around, rhs_dilation=(dilation, dilation),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=x.shape[-1] if depthwise else 1)
+
+
 class Conv(nn.Module):
-    """Convolution of [B, H, W, Cin] in `dtype`; parameters: kernel float32 [k, k, Cin / groups, features], bias."""
+    """Convolution of [B, H, W, C] in `dtype`.
+
+    Parameters, float32: kernel [k, k, C, features] (depthwise: [k, k, 1, C]), bias [features].
+    """
 
     features: int
     kernel: int
@@ -35,23 +84,22 @@ class Conv(nn.Module):
     use_bias: bool = False
     padding: str = 'symmetric'
     dtype: Any = jnp.float32
+    platform: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         inputs = 1 if self.depthwise else x.shape[-1]
-        weights = self.param('kernel', KERNEL_INIT, (self.kernel, self.kernel, inputs, self.features),
-                             jnp.float32)
-        around = [pads(n, self.kernel, self.stride, self.dilation, self.padding) for n in x.shape[1:3]]
-        x = lax.conv_general_dilated(
-            x.astype(self.dtype), weights.astype(self.dtype), (self.stride,) * 2, around,
-            rhs_dilation=(self.dilation,) * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-            feature_group_count=x.shape[-1] if self.depthwise else 1)
+        kernel = self.param('kernel', KERNEL_INIT, (self.kernel, self.kernel, inputs, self.features),
+                            jnp.float32)
+        x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride,
+                     dilation=self.dilation, padding=self.padding, platform=self.platform)
         if self.use_bias:
-            x = x + self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+            bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+            x = x + bias.astype(self.dtype)
         return x
 
 
 def max_pool(x: jax.Array, window: int, stride: int, padding: str) -> jax.Array:
-    """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]."""
+    """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]; padding never wins."""
     around = [pads(n, window, stride, 1, padding) for n in x.shape[1:3]]
     return nn.max_pool(x, (window, window), (stride, stride), around)

@@ -27,6 +27,7 @@ class Style:
     axis_name: str | None = None
     dtype: Any = jnp.float32
     remat: bool = False
+    platform: str | None = None
 
 
 def block(module: type[nn.Module], style: Style) -> type[nn.Module]:
@@ -52,7 +53,8 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = Conv(self.features, self.kernel, self.stride, self.dilation, self.depthwise,
-                 padding=self.style.padding, dtype=self.style.dtype, name='conv')(x)
+                 padding=self.style.padding, dtype=self.style.dtype,
+                 platform=self.style.platform, name='conv')(x)
         x = Norm(self.style.norm, frozen=self.style.frozen, axis_name=self.style.axis_name,
                  dtype=self.style.dtype, name='norm')(x, train)
         if self.activation == 'relu':

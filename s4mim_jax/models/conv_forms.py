@@ -1,0 +1,152 @@
+"""Convolutions written as the operations that XLA does fast on a CPU, each exact.
+
+All take x [B, H, W, C], a kernel [k, k, C or 1, D] of the same dtype, and zero padding
+`around = ((top, bottom), (left, right))`; all give [B, H', W', D]. Sources: ours.
+
+- `pointwise`: a 1x1 convolution is one matrix product.
+- `sliced`: a convolution is one product per tap over the part of the map where the tap reads a pixel
+  and not padding. Large dilations leave most taps little to do, or nothing.
+- `shifted`: a depthwise convolution is a sum of shifted copies, each scaled per channel.
+"""
+
+import functools
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+Around = tuple[tuple[int, int], tuple[int, int]]
+
+
+@jax.custom_vjp
+def multiply(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """[B, H, W, C] by [C, D] -> [B, H, W, D]."""
+    return jnp.einsum('bhwc,cd->bhwd', x, matrix)
+
+
+def _multiply_forward(x, matrix):
+    return multiply(x, matrix), (x, matrix)
+
+
+def _multiply_backward(saved, gradient):
+    x, matrix = saved
+    # Autodiff asks for [D, C] and transposes; over many pixels that product is up to 8 times slower.
+    return (jnp.einsum('bhwd,cd->bhwc', gradient, matrix), jnp.einsum('bhwc,bhwd->cd', x, gradient))
+
+
+multiply.defvjp(_multiply_forward, _multiply_backward)
+
+
+def pointwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """1x1 convolution without padding."""
+    if stride > 1:
+        x = x[:, ::stride, ::stride]
+    return multiply(x, kernel[0, 0])
+
+
+def taps(size: int, output: int, before: int, kernel: int, stride: int, dilation: int):
+    """Per tap of one axis: (first output, outputs, first input) of its pixels inside the map.
+
+    Output o of tap t reads input o * stride + t * dilation - before; a tap that only ever reads
+    padding has no outputs.
+    """
+    spans = []
+    for tap in range(kernel):
+        offset = tap * dilation - before
+        first = max(0, -(offset // stride))
+        last = min(output - 1, (size - 1 - offset) // stride)
+        spans.append((first, max(last - first + 1, 0), first * stride + offset))
+    return spans
+
+
+def output_size(size: int, around: tuple[int, int], kernel: int, stride: int, dilation: int) -> int:
+    """Outputs along one axis."""
+    return (size + sum(around) - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def tap_share(size: tuple[int, int], around: Around, kernel: int, stride: int, dilation: int) -> float:
+    """Share of all (output, tap) pairs that read a pixel and not padding."""
+    share = 1.0
+    for n, pad in zip(size, around):
+        output = output_size(n, pad, kernel, stride, dilation)
+        spans = taps(n, output, pad[0], kernel, stride, dilation)
+        share *= sum(count for _, count, _ in spans) / (output * kernel)
+    return share
+
+
+def sliced(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: Around) -> jax.Array:
+    """Convolution as one matrix product per tap, each over the pixels that the tap reads."""
+    size = kernel.shape[0]
+    height, width = (output_size(n, pad, size, stride, dilation) for n, pad in zip(x.shape[1:3], around))
+    rows = taps(x.shape[1], height, around[0][0], size, stride, dilation)
+    columns = taps(x.shape[2], width, around[1][0], size, stride, dilation)
+    total = jnp.zeros((x.shape[0], height, width, kernel.shape[-1]), x.dtype)
+    for i, (top, tall, y) in enumerate(rows):
+        for j, (left, wide, x0) in enumerate(columns):
+            if not tall or not wide:
+                continue
+            seen = x[:, y:y + (tall - 1) * stride + 1:stride, x0:x0 + (wide - 1) * stride + 1:stride]
+            part = multiply(seen, kernel[i, j])
+            total += jnp.pad(part, ((0, 0), (top, height - top - tall), (left, width - left - wide), (0, 0)))
+    return total
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def shifted(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: Around) -> jax.Array:
+    """Depthwise convolution as shifted multiply-adds; kernel [k, k, 1, C]."""
+    windows = _windows(x, kernel.shape[0], stride, dilation, around)
+    return sum(windows(i, j) * kernel[i, j, 0] for i in range(kernel.shape[0]) for j in range(kernel.shape[1]))
+
+
+def _windows(x, kernel, stride, dilation, around):
+    """(i, j) -> what tap (i, j) reads for every output, padding included."""
+    height, width = (output_size(n, pad, kernel, stride, dilation) for n, pad in zip(x.shape[1:3], around))
+    padded = jnp.pad(x, ((0, 0), *around, (0, 0)))
+
+    def window(i, j):
+        y, x0 = i * dilation, j * dilation
+        return padded[:, y:y + (height - 1) * stride + 1:stride, x0:x0 + (width - 1) * stride + 1:stride]
+
+    return window
+
+
+def _shifted_forward(x, kernel, stride, dilation, around):
+    return shifted(x, kernel, stride, dilation, around), (x, kernel)
+
+
+def _shifted_backward(stride, dilation, around, saved, gradient):
+    x, kernel = saved
+    _, pull = jax.vjp(lambda x: shifted.fun(x, kernel, stride, dilation, around), x)
+    return (*pull(gradient), _kernel_gradient(x, gradient, kernel, stride, dilation, around))
+
+
+shifted.defvjp(_shifted_forward, _shifted_backward)
+
+BLOCKS = 8  # rows of outputs that the kernel's gradient adds up before its matrix product
+
+
+def _kernel_gradient(x, gradient, kernel, stride, dilation, around):
+    """Sum over pixels of (what a tap reads) * gradient, per tap and channel: [k, k, 1, C].
+
+    XLA:CPU does a sum over pixels that is fused with its slices one number at a time. Adding
+    BLOCKS groups of rows first is elementwise, hence vectorised, and leaves an eighth of the pixels
+    to a product with ones, which a matrix product does fast (one row of ones would become a sum again).
+    """
+    x, gradient = x.astype(jnp.float32), gradient.astype(jnp.float32)
+    size, (batch, height, _, channels) = kernel.shape[0], gradient.shape
+    blocks = min(BLOCKS, height)
+    rows = -(-height // blocks)
+    missing = rows * blocks - height
+    if missing:  # rows without gradient, and the inputs they would read
+        gradient = jnp.pad(gradient, ((0, 0), (0, missing), (0, 0), (0, 0)))
+        (top, bottom), sides = around
+        around = ((top, bottom + missing * stride), sides)
+    windows = _windows(x, size, stride, dilation, around)
+    sums = []
+    for i in range(size):
+        for j in range(size):
+            read = windows(i, j)
+            part = sum(read[:, k * rows:(k + 1) * rows] * gradient[:, k * rows:(k + 1) * rows]
+                       for k in range(blocks)).reshape(-1, channels)
+            sums.append((jnp.ones((2, part.shape[0]), jnp.float32) @ part)[0])
+    return jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)
