@@ -66,7 +66,8 @@ def mask_facts(data: bytes, name: str) -> MaskFacts:
     """
     values = decode_mask(data, name)
     image = open_image(data, name)
-    plain = image.mode == 'L' and _plain_png(image, data) and orientation(image) == 1
+    plain = (image.mode == 'L' and _plain_png(image, data) and orientation(image) == 1
+             and data.endswith(PNG_END))
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     return MaskFacts(*values.shape, 'gray8' if plain else 'other', tuple(present.tolist()))
 

@@ -32,7 +32,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
         raise InputError(f'{name}: not an image that can be read ({len(data)} bytes)\n'
                          f'valid: JPEG, PNG, TIFF, BMP') from None
     except _DAMAGED as error:
-        raise InputError(f'{name}: damaged image ({error})') from None
+        raise _damaged(error, data, name, 'image') from None
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
@@ -102,15 +102,19 @@ def _load(data: bytes, name: str) -> Image.Image:
     try:
         image.load()
     except _DAMAGED as error:
-        truncated = 'truncated' in str(error) or isinstance(error, EOFError)
-        raise InputError(f'{name}: {"truncated" if truncated else "damaged"} {image.format} '
-                         f'({error}, {len(data)} bytes)') from None
+        raise _damaged(error, data, name, image.format) from None
     if orientation(image) == 1:
         return image
     original = image.format
     image = ImageOps.exif_transpose(image)
     image.format = original
     return image
+
+
+def _damaged(error: Exception, data: bytes, name: str, kind: str) -> InputError:
+    truncated = 'truncated' in str(error).lower() or isinstance(error, EOFError)
+    return InputError(f'{name}: {"truncated" if truncated else "damaged"} {kind} '
+                      f'({error}, {len(data)} bytes)')
 
 
 def _to_8_bits(values: np.ndarray, mode: str, name: str) -> np.ndarray:

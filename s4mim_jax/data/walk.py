@@ -5,13 +5,12 @@ The cache holds facts of files (size, kind, values), never verdicts: those depen
 
 import json
 import os
-import sys
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 
 from s4mim_jax.data.facts import ImageFacts, MaskFacts, image_facts, mask_facts
+from s4mim_jax.data.progress import Progress
 from s4mim_jax.errors import InputError
 
 FORMAT = 1  # of the cache file; raise it when facts change their meaning
@@ -50,7 +49,7 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
         except InputError as error:
             return error
 
-    progress = _Progress(len(todo))
+    progress = Progress('checking files', len(todo))
     pool = ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1)))
     try:
         for (kind, path), result in zip(todo, pool.map(read, todo)):
@@ -66,23 +65,6 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
         if fresh:
             _save(cache_dir, {**cached, **fresh})
     return facts, errors
-
-
-class _Progress:
-    """A line on stderr every five seconds; nothing when the walk takes less."""
-
-    def __init__(self, total: int):
-        self.total, self.done = total, 0
-        self.start = self.last = time.monotonic()
-
-    def count(self):
-        self.done += 1
-        now = time.monotonic()
-        if now - self.last > 5:
-            self.last = now
-            rate = self.done / (now - self.start)
-            print(f'checking files: {self.done}/{self.total}, {rate:.0f}/s, '
-                  f'{(self.total - self.done) / rate:.0f} s left', file=sys.stderr, flush=True)
 
 
 def _key(path: str, base: str) -> str:
