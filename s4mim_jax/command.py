@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.overrides import assign
@@ -25,6 +25,7 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     Exit status: main's, or 2 with a short message for an InputError and for a wrong flag.
     """
     app.define_help_flags()
+    logging.set_verbosity(logging.WARNING)  # Orbax tells its whole life at INFO
     caught = {}
 
     def parse(argv):

@@ -1,0 +1,43 @@
+"""Trains a segmentation model from labelled and unlabelled images.
+
+python -m s4mim_jax.train --config=configs/camvid.py:unimatch,split=1_16 --workdir=runs/unimatch
+"""
+
+import os
+import pathlib
+
+import jax
+from absl import flags
+
+from s4mim_jax import command
+from s4mim_jax.errors import InputError
+from s4mim_jax.parallel import processes
+from s4mim_jax.validate import validate
+
+WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the run; an interrupted run in it is continued')
+flags.DEFINE_string('config', None, command.CONFIG_HELP)
+processes.define_flags()
+
+
+def main(positional, config_file, overrides) -> int:
+    if positional:
+        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    if not WORKDIR.value:
+        raise InputError('--workdir is missing; name the folder of the run')
+    config = command.load_config(config_file, overrides)
+    validate(config)
+    processes.initialize()
+    compilation_cache(WORKDIR.value)
+    from s4mim_jax.training.loop import train  # brings the input pipeline with it
+    return train(config, WORKDIR.value)
+
+
+def compilation_cache(workdir: str) -> None:
+    """Compiled programs are kept beside the run folder, so that a second start is quick."""
+    if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+        jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(workdir).absolute().parent / '.jax_cache'))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 2.0)
+
+
+if __name__ == '__main__':
+    command.run(main)

@@ -1,0 +1,165 @@
+"""Checkpoints with Orbax: the latest and the best, in one folder, each written whole or not at all.
+
+A checkpoint has three items: `weights` (student, BatchNorm statistics, teacher), `optimizer` (step
+and optimiser state) and `loop` (JSON: the best score so far and the sums not logged yet), so that
+evaluation restores the first one only.
+"""
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from s4mim_jax.errors import InputError
+from s4mim_jax.parallel import state_shardings
+from s4mim_jax.training.state import TrainState, abstract_state
+
+FOLDER = 'checkpoints'
+
+
+class _KeepLatestAndBest:
+    """Orbax preservation policy: all but the newest and the best step may go."""
+
+    def __init__(self):
+        self.best_step = None
+
+    def should_preserve(self, checkpoints, *, context):
+        del context
+        newest = max((c.step for c in checkpoints), default=None)
+        return [c.step in (newest, self.best_step) for c in checkpoints]
+
+
+class Checkpoints:
+    """Saves and restores the state of one run."""
+
+    def __init__(self, workdir):
+        self._policy = _KeepLatestAndBest()
+        options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, cleanup_tmp_directories=True)
+        self._manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options)
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, loop: dict) -> None:
+        """Starts saving `state` at its step; `loop` is JSON with 'best_step' among its keys."""
+        self._policy.best_step = loop['best_step']
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return  # a resumed run passes the same steps again, with the same numbers
+        items = _items(state)
+        self._manager.save(step, args=ocp.args.Composite(
+            **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
+            loop=ocp.args.JsonSave(loop)))
+
+    def restore(self, config, num_classes: int, mesh) -> tuple[TrainState, dict] | None:
+        """The latest (state, loop), or None when there is none.
+
+        Raises:
+          InputError: the checkpoint is of another model, class count or optimiser.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        target = abstract_state(config, num_classes)
+        items = _items(target)
+        _compare(self._manager, step, items, self._manager.directory)
+        placed = _items(state_shardings(target, mesh))
+        restored = self._manager.restore(step, args=ocp.args.Composite(
+            **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
+            loop=ocp.args.JsonRestore()))
+        self._policy.best_step = restored.loop['best_step']
+        return _state(restored), restored.loop
+
+    def wait(self) -> None:
+        """Returns when everything that was started is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best', weights: str = 'teacher'):
+    """Variables for inference from a run folder.
+
+    Args:
+      workdir: run folder. checkpoint: 'best', 'latest' or a step.
+      weights: 'teacher' (the student when the run has no teacher) or 'student'.
+
+    Returns:
+      (variables {'params', 'batch_stats'}, step, 'teacher' or 'student').
+
+    Raises:
+      InputError: no such run, checkpoint or weights; a checkpoint of another model.
+    """
+    if weights not in ('teacher', 'student'):
+        raise InputError(f'--weights={weights}: valid are teacher and student')
+    folder = Path(workdir).absolute() / FOLDER
+    if not folder.is_dir():
+        raise InputError(f'{workdir}: no {FOLDER}/ folder; --workdir must be a folder that train has written')
+    with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+        step = _find_step(manager, checkpoint, workdir)
+        stored = manager.item_metadata(step)['weights'].tree
+        target = _items(abstract_state(config, num_classes))['weights']
+        if not stored.get('ema'):
+            weights, target['ema'] = 'student', None
+        elif target['ema'] is None:  # config.method may be overridden; the folder decides
+            target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
+        _compare(manager, step, {'weights': target}, folder)
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        placed = jax.tree.map(lambda _: device, target)
+        tree = manager.restore(step, args=ocp.args.Composite(
+            weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
+    chosen = tree['ema'] if weights == 'teacher' else tree
+    return {k: chosen[k] or {} for k in ('params', 'batch_stats')}, step, weights
+
+
+def _find_step(manager, checkpoint, workdir) -> int:
+    steps = sorted(manager.all_steps())
+    if not steps:
+        raise InputError(f'{workdir}: holds no finished checkpoint')
+    if checkpoint == 'latest':
+        return steps[-1]
+    if checkpoint == 'best':
+        loop = manager.restore(steps[-1], args=ocp.args.Composite(loop=ocp.args.JsonRestore())).loop
+        best = loop['best_step']
+        return best if best in steps else steps[-1]
+    if str(checkpoint).isdigit() and int(checkpoint) in steps:
+        return int(checkpoint)
+    raise InputError(f'--checkpoint={checkpoint}: not in {workdir}\n'
+                     f'valid: best, latest, {", ".join(map(str, steps))}')
+
+
+def _items(state: TrainState) -> dict:
+    return {'weights': {'params': state.params, 'batch_stats': state.batch_stats, 'ema': state.ema},
+            'optimizer': {'step': state.step, 'opt_state': state.opt_state}}
+
+
+def _state(items) -> TrainState:
+    return TrainState(items.optimizer['step'], items.weights['params'], items.weights['batch_stats'],
+                      items.optimizer['opt_state'], items.weights['ema'])
+
+
+def _with_shardings(tree, shardings):
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
+
+
+def _compare(manager, step, items, folder) -> None:
+    """Orbax would pad or truncate some mismatches; we refuse all of them by name."""
+    metadata = manager.item_metadata(step)
+    differences = []
+    for name, target in items.items():
+        wanted = {_path(p): tuple(x.shape) for p, x in jax.tree_util.tree_leaves_with_path(target)}
+        stored = {_path(p): tuple(x.shape or ()) for p, x in
+                  jax.tree_util.tree_leaves_with_path(metadata[name].tree) if hasattr(x, 'shape')}
+        for key in sorted(wanted.keys() | stored.keys()):
+            if wanted.get(key) != stored.get(key):
+                differences.append(f'{key}: stored {stored.get(key, "absent")}, config {wanted.get(key, "absent")}')
+    if differences:
+        raise InputError(f'{folder}/{step} is a checkpoint of another model, class count or optimiser '
+                         f'({len(differences)} arrays differ)\n{differences[0]}\n'
+                         'use the config of that run, or another --workdir')
+
+
+def _path(path) -> str:
+    return '/'.join(str(getattr(p, 'key', getattr(p, 'idx', getattr(p, 'name', p)))) for p in path)
+

@@ -1,0 +1,50 @@
+"""The progress line: rate and remaining time, measured over training alone."""
+
+import time
+
+
+class Progress:
+    """Counts training seconds; evaluation, saving and compiling are left out of the rate."""
+
+    def __init__(self, start: int, total: int, images_per_step: int):
+        self.step, self.total = start, total
+        self._images = images_per_step
+        self._mark, self._marked_step = None, start
+        self._rate = None
+
+    def begin(self) -> None:
+        """Training (again) starts now, with this step count behind it."""
+        self._mark, self._marked_step = time.perf_counter(), self.step
+
+    def pause(self) -> None:
+        """Closes a stretch of training: its rate counts, smoothed over stretches."""
+        if self._mark is not None and self.step > self._marked_step:
+            rate = (self.step - self._marked_step) / (time.perf_counter() - self._mark)
+            self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
+        self._mark = None
+
+    def rates(self) -> dict[str, float]:
+        """steps_per_s and images_per_s (labelled + unlabelled crops), {} before the first stretch."""
+        if self._rate is None:
+            return {}
+        return {'steps_per_s': self._rate, 'images_per_s': self._rate * self._images}
+
+    def line(self, losses: dict) -> str:
+        """`step 50/1000  loss 0.812 (supervised 0.79)  3.1 steps/s  50 images/s  ETA 0:05:06`."""
+        text = f'step {self.step}/{self.total}'
+        if losses.get('loss') is not None:
+            parts = ', '.join(f'{k.removeprefix("loss/")} {v:.3f}' for k, v in losses.items()
+                              if k.startswith('loss/') and v is not None)
+            text += f'  loss {losses["loss"]:.3f} ({parts})'
+        if losses.get('pseudo_label/kept') is not None:
+            text += f'  kept {losses["pseudo_label/kept"]:.0%}'
+        if self._rate:
+            text += f'  {self._rate:.2f} steps/s  {self._rate * self._images:.1f} images/s'
+            text += f'  ETA {duration((self.total - self.step) / self._rate)}'
+        return text
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss."""
+    seconds = round(seconds)
+    return f'{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}'

@@ -1,0 +1,120 @@
+"""The run folder: config.json, run.json and metrics.jsonl, written so that a crash leaves no half file."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import jax
+import ml_collections
+
+from s4mim_jax import evaluation
+from s4mim_jax.config import base
+from s4mim_jax.errors import InputError
+from s4mim_jax.overrides import assign
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'ml-collections',
+            'clu', 'numpy', 'pillow')
+
+
+def prepare(workdir) -> Path:
+    """Makes the folder and proves that it can be written.
+
+    Raises:
+      InputError: it cannot.
+    """
+    folder = Path(workdir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f'.probe-{os.getpid()}'
+        probe.write_text('')
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f'--workdir={workdir} cannot be written ({error.strerror}); '
+                         'name a folder that you may write') from None
+    return folder
+
+
+def write_json(path: Path, value) -> None:
+    """Replaces a JSON file in one go."""
+    temporary = path.with_name(f'.{path.name}-{os.getpid()}')
+    temporary.write_text(json.dumps(value, indent=2) + '\n')
+    temporary.replace(path)
+
+
+def read_json(path: Path):
+    """Raises InputError when the file is missing or is not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror}); is this a folder that train has '
+                         'written?') from None
+    except json.JSONDecodeError as error:
+        raise InputError(f'{path}: not valid JSON ({error})') from None
+
+
+def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
+    """The config of a run with command-line overrides, a list of (dotted key, text).
+
+    Raises:
+      InputError: no run there, a key that this version does not know, or a bad override.
+    """
+    path = Path(workdir) / 'config.json'
+    config = base()
+    _fill(config, read_json(path), path, '')
+    for key, text in overrides:
+        assign(config, key, text)
+    return config.lock()
+
+
+def _fill(node, values, path, prefix):
+    for key, value in values.items():
+        if key not in node.keys():
+            raise InputError(f'{path}: unknown key {prefix}{key}; it was written by another version')
+        if isinstance(value, dict):
+            _fill(node[key], value, path, f'{prefix}{key}.')
+        else:
+            node[key] = tuple(value) if isinstance(value, list) else value
+
+
+def describe_run(config, source, split, mesh) -> dict:
+    """What the numbers of a run depend on beside its config, for run.json."""
+    device = jax.devices()[0]
+    return {
+        'classes': list(source.classes),
+        'palette': [list(map(int, color)) for color in source.palette],
+        'split': {'name': split.name, 'hash': split.hash, 'labeled': len(split.labeled),
+                  'unlabeled': len(split.unlabeled)},
+        'config_hash': hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest(),
+        'batch': {'labeled': config.batch.labeled, 'unlabeled': config.batch.unlabeled,
+                  'reference': config.optimizer.reference_batch},
+        'protocol': evaluation.describe(config),
+        'git': git_hash(),
+        'python': platform.python_version(),
+        'versions': {name: _version(name) for name in PACKAGES},
+        'devices': {'kind': device.device_kind, 'platform': device.platform, 'count': jax.device_count(),
+                    'processes': jax.process_count(), 'mesh': dict(mesh.shape)},
+    }
+
+
+def git_hash() -> str | None:
+    """Commit of the checkout that the package runs from, '+' appended when it has changes."""
+    here = Path(__file__).resolve().parent
+    try:
+        run = lambda *args: subprocess.run(['git', *args], cwd=here, capture_output=True, text=True, timeout=10)
+        commit = run('rev-parse', 'HEAD')
+        if commit.returncode:
+            return None
+        return commit.stdout.strip() + ('+' if run('status', '--porcelain', '-uno').stdout.strip() else '')
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _version(name) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

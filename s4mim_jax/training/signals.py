@@ -1,0 +1,31 @@
+"""SIGINT and SIGTERM become a flag that the loop reads between two steps."""
+
+import signal
+
+
+class StopRequest:
+    """Context manager: the first signal sets `signal`, a second SIGINT interrupts at once."""
+
+    def __init__(self):
+        self.signal: int | None = None
+        self._previous = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number, frame):
+        del frame
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __exit__(self, *error):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    @property
+    def exit_status(self) -> int:
+        """128 + the signal's number, the shell's convention."""
+        return 128 + self.signal

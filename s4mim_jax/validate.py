@@ -1,0 +1,76 @@
+"""Checks a whole config once, before anything is built or written."""
+
+from s4mim_jax import terms
+from s4mim_jax.errors import InputError
+
+CHOICES = {
+    'precision': ('float32', 'bfloat16'),
+    'partition': ('jit', 'shard_map'),
+    'optimizer.name': ('sgd', 'adamw', 'adam', 'amsgrad'),
+    'optimizer.schedule': ('poly', 'cosine', 'constant'),
+    'method.teacher.kind': ('self', 'ema'),
+    'method.teacher.batch_stats': ('copy', 'ema'),
+    'method.cutmix.partner': ('self_view', 'batch', 'independent'),
+    'method.supervised_loss': ('ce', 'ohem'),
+    'method.strong_views': (1, 2),
+    'eval.mode': ('whole', 'sliding', 'center_crop'),
+    'eval.split': ('train', 'val', 'test'),
+}
+AT_LEAST = {
+    'total_steps': 1, 'batch.labeled': 1, 'batch.unlabeled': 1, 'batch.accumulate': 1,
+    'optimizer.reference_batch': 1, 'optimizer.warmup_steps': 0, 'eval.every': 0, 'eval.batch': 1,
+    'eval.multiple': 1, 'checkpoint.every': 0, 'log.every': 1, 'log.images': 0, 'model.width': 1,
+    'optimizer.learning_rate': 0.0, 'optimizer.weight_decay': 0.0, 'optimizer.head_multiplier': 0.0,
+    'optimizer.clip_norm': 0.0, 'seed': 0,
+}
+SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
+          'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
+          'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum')
+SIZES = ('data.crop', 'data.resize', 'eval.window')
+RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect')
+
+
+def read(config, dotted: str):
+    """The value at a dotted key."""
+    node = config
+    for part in dotted.split('.'):
+        node = node[part]
+    return node
+
+
+def validate(config) -> None:
+    """Raises InputError with the key, its value and what is valid; returns None when all is well."""
+    for key, valid in CHOICES.items():
+        if read(config, key) not in valid:
+            _refuse(config, key, 'valid: ' + ', '.join(map(str, valid)))
+    for key, least in AT_LEAST.items():
+        value = read(config, key)
+        if value is not None and not value >= least:
+            _refuse(config, key, f'must be at least {least}')
+    for key in SHARES:
+        if not 0.0 <= read(config, key) <= 1.0:
+            _refuse(config, key, 'must lie in 0 .. 1')
+    for key in SIZES:
+        size = read(config, key)
+        if size is not None and (len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size)):
+            _refuse(config, key, 'must be (height, width), two positive integers')
+    for key in RANGES:
+        pair = read(config, key)
+        if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+            _refuse(config, key, 'must be (low, high) with 0 < low <= high')
+    if config.method.feature_dropout >= 1.0:
+        _refuse(config, 'method.feature_dropout', 'must be below 1')
+    if not terms.active(config.method):
+        raise InputError('every loss term of config.method has weight 0: nothing to train\n'
+                         f'terms: {", ".join(terms.TERMS)}')
+    for name in terms.TERMS:
+        if config.method[name] < 0:
+            _refuse(config, f'method.{name}', 'a weight must not be negative')
+    if config.method.complementary_dropout and config.method.consistency and config.method.strong_views != 2:
+        _refuse(config, 'method.complementary_dropout', 'needs method.strong_views=2')
+    if config.partition == 'shard_map' and config.mesh.fsdp > 1:
+        _refuse(config, 'mesh.fsdp', 'parameters are cut along fsdp under partition=jit only')
+
+
+def _refuse(config, key, valid):
+    raise InputError(f'--config.{key}={read(config, key)}: {valid}')
