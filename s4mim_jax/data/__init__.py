@@ -1,8 +1,17 @@
 """Datasets: readers, splits, checks and the input pipeline. TensorFlow stays in here."""
 
 from s4mim_jax.data.check import Row, Table, check_samples
+from s4mim_jax.data.evaluation_stream import evaluation_batches, network_size
 from s4mim_jax.data.source import IGNORE, Sample, Source, open_source
 from s4mim_jax.data.splits import Split, evaluation_split, training_split
 
-__all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_split',
-           'open_source', 'training_split']
+__all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_batches',
+           'evaluation_split', 'network_size', 'open_source', 'training_batches', 'training_split']
+
+
+def __getattr__(name: str):
+    # Only a run that trains pays for the import of TensorFlow, when it asks for its first batch.
+    if name == 'training_batches':
+        from s4mim_jax.data.streams import training_batches
+        return training_batches
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

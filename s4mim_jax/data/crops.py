@@ -1,0 +1,145 @@
+"""Sample and random numbers -> training crops.
+
+Two ways to the pixels, of which a dataset takes one for good, by its size alone:
+- small enough to keep decoded: every file is decoded once, whole, through `images`;
+- otherwise: only the window that the crops depend on, by TensorFlow's JPEG decoder where it can.
+Both decode to the same numbers, and the resampling is one function, so the crops agree.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from s4mim_jax.data import geometry
+from s4mim_jax.data.check import Table
+from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.tensorflow_setup import tf
+from s4mim_jax.errors import InputError
+
+_KINDS = ('jpeg', 'png8', 'other')  # the branches of `_decode_window`
+
+
+def decoded_bytes(samples: Sequence[Sample], table: Table) -> int:
+    """Memory that images and masks of the samples take when decoded."""
+    rows = {sample.image: table[sample] for sample in samples}
+    return sum(4 * row.height * row.width for row in rows.values())
+
+
+class CropReader:
+    """Cuts crops out of the samples of one stream.
+
+    Args:
+      source: where the bytes come from.
+      samples: the stream's samples.
+      table: sizes and kinds of them.
+      data: `config.data`; read are crop, resize, scale and flip.
+      labels: give labels too (all 255 for a sample without a mask).
+      cache: {path: decoded array}, filled as files are read and shared by the streams; None =
+        decode windows.
+
+    Attributes:
+      failure: the first InputError raised while reading; tf.data passes on no more than its text.
+      count: number of samples.
+    """
+
+    def __init__(self, source: Source, samples: Sequence[Sample], table: Table, data, *,
+                 labels: bool, cache: dict[str, np.ndarray] | None):
+        self.failure: InputError | None = None
+        self._source, self._samples, self._cache = source, tuple(samples), cache
+        self.count = len(self._samples)
+        self._rows = [table[sample] for sample in samples]
+        self._crop, self._scale, self._flip = tuple(data.crop), tuple(data.scale), data.flip
+        self._base = tuple(data.resize) if data.resize else None
+        self._labels = labels
+
+    def crops(self, sample: tf.Tensor, bits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Crops of one sample, as tensors for use in a tf.data map.
+
+        Args:
+          sample: int64 scalar, number of the sample.
+          bits: uint32 [V, 4], random numbers of V crops.
+
+        Returns:
+          image uint8 [V, H, W, 3], valid bool [V, H, W] and, if asked for, label uint8 [V, H, W].
+        """
+        views = bits.shape[0]
+        kinds = {'image': tf.uint8, 'valid': tf.bool} | ({'label': tf.uint8} if self._labels else {})
+        if self._cache is not None:
+            values = tf.numpy_function(self._from_cache, [sample, bits], list(kinds.values()))
+        else:
+            data, kind, window = tf.numpy_function(
+                self._fetch, [sample, bits], [tf.string, tf.int32, tf.int32])
+            window.set_shape([4])
+            pixels = self._decode_window(sample, data, kind, window)
+            values = tf.numpy_function(self._render, [sample, bits, pixels, window[:2]],
+                                       list(kinds.values()))
+        result = dict(zip(kinds, values))
+        for name, value in result.items():
+            value.set_shape([views, *self._crop] + ([3] if name == 'image' else []))
+        return result
+
+    def _placements(self, sample: int, bits: np.ndarray) -> list[geometry.Placement]:
+        row = self._rows[sample]
+        return [geometry.place(b.tolist(), (row.height, row.width), self._crop, scale=self._scale,
+                               base=self._base, flip=self._flip) for b in bits]
+
+    def _fetch(self, sample, bits):
+        path = self._samples[sample].image
+        windows = [geometry.source_window(p) for p in self._placements(sample, bits)]
+        return (self._guarded(self._source.read_bytes, path),
+                np.int32(_KINDS.index(self._rows[sample].kind)),
+                np.array(geometry.enclosing(windows), np.int32))
+
+    def _decode_window(self, sample, data, kind, window):
+        top, left, height, width = tf.unstack(window)
+
+        def cut(image):
+            return image[top:top + height, left:left + width]
+
+        def other():
+            return tf.numpy_function(
+                lambda n, d: self._guarded(decode_image, d, self._samples[n].image),
+                [sample, data], tf.uint8)
+
+        def jpeg():  # the accurate DCT is Pillow's, and costs no time that could be measured
+            return tf.image.decode_and_crop_jpeg(data, window, 3, dct_method='INTEGER_ACCURATE')
+
+        return tf.switch_case(
+            kind, [jpeg, lambda: cut(tf.io.decode_png(data, 3)), lambda: cut(other())])
+
+    def _from_cache(self, sample, bits):
+        image = self._decoded(self._samples[sample].image, decode_image)
+        return self._render(sample, bits, image, (0, 0))
+
+    def _decoded(self, path, decode):
+        array = None if self._cache is None else self._cache.get(path)
+        if array is None:
+            array = self._guarded(lambda: decode(self._source.read_bytes(path), path))
+            if self._cache is not None:  # two threads may both decode it: the same array
+                self._cache[path] = array
+        return array
+
+    def _render(self, sample, bits, pixels, origin):
+        placements = self._placements(sample, bits)
+        images = np.zeros((len(placements), *self._crop, 3), np.uint8)
+        valid = np.zeros((len(placements), *self._crop), bool)
+        for placement, image, mark in zip(placements, images, valid):
+            geometry.crop_image(pixels, origin, placement, image)
+            mark[geometry.visible_part(placement, self._crop)] = True
+        if not self._labels:
+            return images, valid
+        labels = np.full(valid.shape, IGNORE, np.uint8)
+        path = self._samples[sample].mask
+        if path is not None:
+            mask = self._decoded(path, decode_mask)
+            for placement, label in zip(placements, labels):
+                geometry.crop_label(mask, placement, label, self._source.lookup)
+        return images, valid, labels
+
+    def _guarded(self, function, *arguments):
+        try:
+            return function(*arguments)
+        except InputError as error:
+            self.failure = self.failure or error
+            raise
