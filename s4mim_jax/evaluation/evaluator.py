@@ -11,7 +11,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from s4mim_jax import models
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.confusion import confusion_matrix, scores
-from s4mim_jax.evaluation.inference import ApplyFn, Protocol, infer, protocol_from, scored
+from s4mim_jax.evaluation.inference import ApplyFn, Protocol, class_values, protocol_from, scored
+from s4mim_jax.evaluation.own_size import decide
 
 _IGNORE = 255
 
@@ -23,9 +24,9 @@ def network(config, num_classes: int) -> ApplyFn:
     return lambda variables, images: model.apply(variables, images, train=False).logits
 
 
-def local_mesh() -> Mesh:
-    """A mesh over this process's devices, for evaluation and prediction outside of training."""
-    return Mesh(np.asarray(jax.local_devices()), ('data',))
+def local_mesh(count: int | None = None) -> Mesh:
+    """A mesh over (the first `count` of) this process's devices, for work outside of training."""
+    return Mesh(np.asarray(jax.local_devices()[:count]), ('data',))
 
 
 def describe(config) -> dict:
@@ -47,7 +48,8 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
                    apply_fn: ApplyFn | None = None) -> Callable:
     """Builds `evaluator(variables, batches, *, step=0, weights='student', progress=None) -> result`.
 
-    Keep it: it compiles once for each size of images that it meets.
+    Keep it: it compiles the network once for each size of its input, and the scoring, which is
+    quickly compiled, once for each size of input and canvas.
 
     Args:
       config: whole config; reads model, precision, eval, and resize and crop of data.
@@ -70,16 +72,17 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
     protocol = protocol_from(config)
     apply_fn = apply_fn or network(config, len(classes))
     devices = _local_part(mesh)
-    count = jax.jit(lambda *batch: _count(apply_fn, len(classes), protocol, *batch))
+    look = jax.jit(lambda variables, image: class_values(apply_fn, variables, image, protocol))
+    count = jax.jit(lambda *arrays: _count(len(classes), protocol, *arrays))
 
     def evaluator(variables, batches: Iterable[dict], *, step: int = 0, weights: str = 'student',
                   progress: Callable[[int], None] | None = None) -> dict:
         variables = place_variables(variables, devices)
         total, images, waiting = np.zeros((len(classes),) * 2, np.int64), 0, None
         for batch in batches:
-            arrays = place_batch([batch[k] for k in ('image', 'label', 'size', 'valid')], devices)
+            image, *truth = place_batch([batch[k] for k in ('image', 'label', 'size', 'valid')], devices)
             # The host prepares the next batch while the devices work on this one.
-            waiting, done = count(variables, *arrays), waiting
+            waiting, done = count(look(variables, image), *truth), waiting
             if done is not None:
                 total += np.asarray(done)
             images += int(np.sum(batch['valid']))
@@ -103,17 +106,17 @@ def evaluate(apply_fn: ApplyFn, variables, batches: Iterable[dict], config, clas
     return make_evaluator(config, classes, mesh, apply_fn)(variables, batches, step=step, weights=weights)
 
 
-def _count(apply_fn, num_classes: int, protocol: Protocol, variables, image, label, own, valid):
-    """int32 [C, C] of one batch."""
+def _count(num_classes: int, protocol: Protocol, values, label, own, valid):
+    """int32 [C, C] of one batch of class values [B, h, w, C]."""
     canvas = label.shape[1:3]
-    predictions, _ = infer(apply_fn, variables, image, own, canvas, protocol)
-    counted = scored(own, image.shape[1:3], canvas, protocol) & valid[:, None, None]
+    predictions, _ = decide(values, own, canvas, protocol.align_corners)
+    counted = scored(own, values.shape[1:3], canvas, protocol) & valid[:, None, None]
     return confusion_matrix(jnp.where(counted, label, _IGNORE), predictions, num_classes, _IGNORE)
 
 
 def _local_part(mesh: Mesh | None) -> Mesh:
     if mesh is None:
-        return Mesh(np.asarray(jax.local_devices()[:1]), ('data',))
+        return local_mesh(1)
     return mesh if jax.process_count() == 1 else local_mesh()
 
 

@@ -16,7 +16,8 @@ def interpolation_taps(index: jax.Array, source: int, target: jax.Array, align_c
 
     Args:
       index: int32 [n], output pixels; those >= target give something finite.
-      source: input length. target: int32 [], traced output length; both below 2^15.
+      source: input length. target: int32 [], traced output length; both below 2^15. 0, of rows that
+        fill up a batch, gives something finite as well.
       align_corners: as in `models.resize.resize_bilinear`, which this equals.
 
     Returns:
@@ -25,7 +26,7 @@ def interpolation_taps(index: jax.Array, source: int, target: jax.Array, align_c
     if align_corners:
         numerator, denominator = index * (source - 1), jnp.maximum(target - 1, 1)
     else:
-        numerator, denominator = jnp.maximum((2 * index + 1) * source - target, 0), 2 * target
+        numerator, denominator = jnp.maximum((2 * index + 1) * source - target, 0), jnp.maximum(2 * target, 1)
     low = numerator // denominator
     weight = (numerator - low * denominator).astype(jnp.float32) / denominator.astype(jnp.float32)
     low = jnp.minimum(low, source - 1)

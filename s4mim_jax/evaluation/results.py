@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from s4mim_jax.errors import InputError
+
 
 def write_result(workdir, split: str, checkpoint: str, result: dict) -> tuple[Path, Path]:
     """Writes `eval/SPLIT.json` (the last evaluation asked for) and `eval/SPLIT-CHECKPOINT-WEIGHTS.json`.
@@ -16,15 +18,22 @@ def write_result(workdir, split: str, checkpoint: str, result: dict) -> tuple[Pa
 
     Returns:
       the two paths, in that order.
+
+    Raises:
+      InputError: the folder cannot be written.
     """
     folder = Path(workdir) / 'eval'
-    folder.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2, allow_nan=False) + '\n'
     paths = folder / f'{split}.json', folder / f'{split}-{checkpoint}-{result["weights"]}.json'
-    for path in paths:
-        temporary = path.with_name(f'.{path.name}-{os.getpid()}')
-        temporary.write_text(text)
-        temporary.replace(path)
+    try:
+        folder.mkdir(exist_ok=True)
+        for path in paths:
+            temporary = path.with_name(f'.{path.name}-{os.getpid()}')
+            temporary.write_text(text)
+            temporary.replace(path)
+    except OSError as error:
+        raise InputError(f'{folder} cannot be written ({error.strerror}); the result is lost, the run is unharmed'
+                         ) from None
     return paths
 
 

@@ -1,0 +1,94 @@
+"""Scores a trained run on a split of its dataset.
+
+python -m s4mim_jax.evaluate --workdir=runs/unimatch --split=test [--config.eval.mode=sliding]
+"""
+
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from s4mim_jax import command
+from s4mim_jax.errors import InputError
+from s4mim_jax.parallel import processes
+from s4mim_jax.validate import validate
+
+
+def main(positional, config_file, overrides) -> int:
+    values = flags.FLAGS
+    if positional:
+        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    if config_file:
+        raise InputError(f'--config={config_file}: evaluate takes its config from --workdir; '
+                         'single keys are set by --config.KEY=VALUE')
+    if not values.workdir:
+        raise InputError('--workdir is missing; name the folder of the run')
+    processes.initialize()
+    evaluate_run(values.workdir, values.checkpoint, values.weights, values.split, overrides)
+    return 0
+
+
+def evaluate_run(workdir, checkpoint: str = 'best', weights: str = 'teacher', split: str = 'test',
+                 overrides=()) -> dict:
+    """Evaluates, writes `eval/SPLIT.json` and `eval/SPLIT-CHECKPOINT-WEIGHTS.json`, prints the table.
+
+    Args:
+      workdir: run folder. checkpoint: best, latest or a step. weights: teacher or student.
+      split: train, val or test. overrides: (dotted config key, text) pairs.
+
+    Returns:
+      the result, see `evaluation.make_evaluator`.
+
+    Raises:
+      InputError: no such run, checkpoint, weights, split or key; data that cannot be used.
+    """
+    from s4mim_jax import data, evaluation  # brings the input pipeline with it
+    from s4mim_jax.data.progress import Progress
+    from s4mim_jax.training import checkpoints, run_folder
+    config = run_folder.read_config(workdir, overrides)
+    validate(config)
+    classes = run_folder.read_json(Path(workdir) / 'run.json')['classes']
+    source = data.open_source(config.data)
+    if list(source.classes) != classes:
+        raise InputError(f'{source.dir}: its {source.num_classes} classes are not the {len(classes)} of the run\n'
+                         f'run: {_some(classes)}\ndata: {_some(source.classes)}')
+    samples = data.evaluation_split(source, split)
+    table = data.check_samples(source, samples)
+    variables, step, weights = checkpoints.restore_weights(workdir, config, len(classes), checkpoint, weights)
+    main_process = jax.process_index() == 0
+    if main_process:
+        print(f'{weights} weights of step {step} on {len(samples)} images of {source.name} {split}', flush=True)
+    batches = data.evaluation_batches(source, samples, config, table=table, process_index=jax.process_index(),
+                                      process_count=jax.process_count())
+    progress = Progress('evaluated', -(-len(samples) // jax.process_count()))
+
+    def advance(images):
+        while progress.done < images:
+            progress.count()
+
+    evaluator = evaluation.make_evaluator(config, classes, evaluation.local_mesh())
+    result = evaluator(variables, batches, step=step, weights=weights, progress=advance if main_process else None)
+    if main_process:
+        print(evaluation.format_table(result), flush=True)
+        last, named = evaluation.write_result(workdir, split, checkpoint, result)
+        print(f'{result["images"]} images, mode {config.eval.mode}: {last} and {named.name}', flush=True)
+    return result
+
+
+def _some(names) -> str:
+    return ', '.join(list(names)[:6]) + (', ...' if len(names) > 6 else '')
+
+
+def run() -> None:
+    """Defines the flags and starts; on import nothing is defined, other commands have flags of the same names."""
+    flags.DEFINE_string('workdir', None, 'folder of the run')
+    flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
+    flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
+    flags.DEFINE_string('split', 'test', 'train, val or test')
+    processes.define_flags()
+    flags.FLAGS.set_gnu_getopt(True)
+    command.run(main)
+
+
+if __name__ == '__main__':
+    run()

@@ -1,0 +1,112 @@
+"""Files of prediction: which images are meant, what their results are called, and writing them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from s4mim_jax.data.images import IMAGE_SUFFIXES
+from s4mim_jax.errors import InputError
+
+_SUFFIXES = ('.png', '_overlay.jpg', '_confidence.png')  # of the files written for an ID
+
+
+def find_images(arguments: Sequence[str], output: Path) -> list[Path]:
+    """Files as given, and in place of a folder all images in it and below, sorted; each file once.
+
+    What lies in the output folder is left out of folders, so that a second run does not predict on
+    the first one's pictures.
+
+    Raises:
+      InputError: nothing given, a path that does not exist, or no image found.
+    """
+    if not arguments:
+        raise InputError('no images: name files or folders after the options\n'
+                         'for example: python -m s4mim_jax.predict --workdir=DIR --output=OUT photo.jpg photos/')
+    found = {}
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob('*')
+                            if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() and not _written(p, path, output))
+        elif path.exists():
+            inside = [path]
+        else:
+            raise InputError(f'{argument}: no such file or folder')
+        found |= {p.resolve(): p for p in inside if p.resolve() not in found}
+    if not found:
+        raise InputError(f'{", ".join(arguments)}: no image in there\nlooked for {", ".join(IMAGE_SUFFIXES)}')
+    return list(found.values())
+
+
+def _written(path: Path, folder: Path, output: Path) -> bool:
+    """In the output folder, unless that folder holds the inputs as well."""
+    output = output.resolve()
+    return output in path.resolve().parents and output not in [folder.resolve(), *folder.resolve().parents]
+
+
+def name_results(paths: Sequence[Path], output: Path) -> list[str]:
+    """An ID for every image; its results are ID.png, ID_overlay.jpg and ID_confidence.png.
+
+    The ID is the name without suffix. Images that would share a result file, also on a file system
+    that does not tell capitals apart, get their parent folder's name in front, and then a number.
+
+    Raises:
+      InputError: a result would replace one of the images.
+    """
+    stems = [path.stem for path in paths]
+    first = _clashing(stems)
+    wanted = [f'{path.resolve().parent.name}_{path.stem}' if stem.lower() in first else stem
+              for path, stem in zip(paths, stems)]
+    taken, names = set(), []
+    # Names that had no quarrel keep theirs: they are given out first.
+    for index in sorted(range(len(paths)), key=lambda i: stems[i].lower() in first):
+        name, number = wanted[index], 2
+        while not taken.isdisjoint(_files(name)):
+            name, number = f'{wanted[index]}_{number}', number + 1
+        taken |= _files(name)
+        names.append((index, name))
+    names = [name for _, name in sorted(names)]
+    inputs = {path.resolve() for path in paths}
+    for name, path in zip(names, paths):
+        for suffix in _SUFFIXES:
+            if (output / f'{name}{suffix}').resolve() in inputs:
+                raise InputError(f'--output={output}: {name}{suffix}, a result for {path}, would replace an input\n'
+                                 'name a folder of its own')
+    return names
+
+
+def _files(name: str) -> set[str]:
+    return {f'{name}{suffix}'.lower() for suffix in _SUFFIXES}
+
+
+def _clashing(stems: Iterable[str]) -> set[str]:
+    """Lower-cased stems that share a result file with another one."""
+    owners: dict[str, list[str]] = {}
+    for stem in stems:
+        for file in _files(stem):
+            owners.setdefault(file, []).append(stem.lower())
+    return {stem for sharing in owners.values() if len(sharing) > 1 for stem in sharing}
+
+
+def write_results(output: Path, name: str, image: np.ndarray, ids: np.ndarray, confidence: np.ndarray | None,
+                  palette: np.ndarray) -> None:
+    """Writes the pictures of one image.
+
+    ID.png: class ids, mode P in the colours of the classes. ID_overlay.jpg: image and colours half
+    and half. ID_confidence.png, if given: probability of the class, 16 bits, 65535 = 1.
+
+    Args:
+      output: folder. name: the ID.
+      image: uint8 [H, W, 3]. ids: uint8 [H, W]. confidence: float32 [H, W] in 0..1, or None.
+      palette: uint8 [C, 3].
+    """
+    classes = Image.fromarray(ids)
+    classes.putpalette(palette.astype(np.uint8).tobytes())
+    classes.save(output / f'{name}.png')
+    mixed = (image.astype(np.uint16) + palette[ids] + 1) // 2
+    Image.fromarray(mixed.astype(np.uint8)).save(output / f'{name}_overlay.jpg', quality=92)
+    if confidence is not None:
+        scaled = np.round(np.clip(confidence, 0.0, 1.0).astype(np.float64) * 65535).astype(np.uint16)
+        Image.fromarray(scaled).save(output / f'{name}_confidence.png')

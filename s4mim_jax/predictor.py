@@ -1,0 +1,134 @@
+"""A trained run as a Python callable."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s4mim_jax.data.geometry import resize_image
+from s4mim_jax.data.sizes import canvas_size, network_size
+from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
+from s4mim_jax.evaluation.inference import class_values, protocol_from
+from s4mim_jax.evaluation.own_size import decide
+from s4mim_jax.training import checkpoints, run_folder
+
+
+def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequence[tuple[str, str]] = ()):
+    """The model of a run, ready to use.
+
+    Args:
+      workdir: run folder that train has written.
+      checkpoint: 'best', 'latest' or a step.
+      weights: 'teacher' (the student where the run has no teacher) or 'student'.
+      overrides: (dotted config key, text) pairs, as `--config.KEY=TEXT` on the command line.
+
+    Returns:
+      a Predictor.
+
+    Raises:
+      InputError: no such run, checkpoint or weights.
+    """
+    config = run_folder.read_config(workdir, overrides)
+    run = run_folder.read_json(Path(workdir) / 'run.json')
+    variables, step, weights = checkpoints.restore_weights(workdir, config, len(run['classes']), str(checkpoint),
+                                                           weights)
+    return Predictor(config, run['classes'], np.asarray(run['palette'], np.uint8), variables, step, weights)
+
+
+class Predictor:
+    """Segments images of any size.
+
+    Each image goes through the network at the size that evaluation would use (`data.resize`,
+    `eval.multiple`, `eval.mode`; `center_crop`, which leaves most of an image out, counts as `whole`)
+    and its classes are decided at its own size.
+
+    Attributes:
+      config: ConfigDict of the run. classes: C names. palette: uint8 [C, 3].
+      step: updates that the weights have seen. weights: 'teacher' or 'student'.
+    """
+
+    def __init__(self, config, classes: Sequence[str], palette: np.ndarray, variables, step: int, weights: str):
+        self.config, self.classes, self.palette = config, tuple(classes), palette
+        self.step, self.weights = step, weights
+        protocol = protocol_from(config)
+        if protocol.mode == 'center_crop':
+            protocol = protocol._replace(mode='whole')
+        apply_fn = network(config, len(classes))
+        self._variables = place_variables(variables, local_mesh(1))
+        self._look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, protocol))
+
+        def choose(values, row, own, canvas, confidence):
+            value = jax.lax.dynamic_slice_in_dim(values, row, 1)
+            return decide(value, own[None], canvas, protocol.align_corners,
+                          confidence=protocol.kind if confidence else None)
+
+        self._choose = jax.jit(choose, static_argnums=(3, 4))
+
+    def __call__(self, images):
+        """uint8 [B, H, W, 3], one [H, W, 3], or a list of [H, W, 3] of any sizes -> class ids, uint8
+        [B, H, W], [H, W], or a list of [H, W].
+
+        Raises:
+          InputError: another shape or dtype.
+        """
+        if not hasattr(images, 'ndim'):
+            return [ids for ids, _ in self.predict(list(images))]
+        images = np.asarray(images)
+        if images.ndim == 3:
+            return self.predict([images])[0][0]
+        found = [ids for ids, _ in self.predict(list(images))]
+        return np.stack(found) if found else np.zeros(images.shape[:3], np.uint8)
+
+    def predict(self, images: Sequence[np.ndarray], confidence: bool = False) -> list[tuple]:
+        """Class ids and, if asked for, the probability of each.
+
+        Args:
+          images: uint8 [H, W, 3] each, RGB, sizes may differ.
+          confidence: give the probability of the chosen class too.
+
+        Returns:
+          (uint8 [H, W], float32 [H, W] or None) for every image, in order.
+        """
+        for number, image in enumerate(images):
+            if getattr(image, 'dtype', None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                shape = getattr(image, 'shape', None)
+                raise InputError(f'images[{number}]: {getattr(image, "dtype", type(image).__name__)} of shape '
+                                 f'{shape}\nvalid: uint8 [H, W, 3], RGB')
+        groups: dict[tuple, list[int]] = {}
+        for number, image in enumerate(images):
+            groups.setdefault(self.input_size(image.shape[:2]), []).append(number)
+        results = [None] * len(images)
+        for size, members in groups.items():
+            for start in range(0, len(members), self.config.eval.batch):
+                part = members[start:start + self.config.eval.batch]
+                found = self._batch([images[n] for n in part], size, confidence)
+                for number, result in zip(part, found):
+                    results[number] = result
+        return results
+
+    def input_size(self, own: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) at which the network sees an image of own size (H, W)."""
+        return network_size(own, self.config)
+
+    def _batch(self, images, size, confidence):
+        """Images that share their size at the network, at most `eval.batch` of them."""
+        # Filled up to a power of two: few shapes to compile for, few rows in vain.
+        rows = 1 << (len(images) - 1).bit_length()
+        batch = np.zeros((rows, *size, 3), np.uint8)
+        for row, image in enumerate(images):
+            batch[row] = resize_image(image, size)
+        values = self._look(self._variables, batch)
+        waiting = []
+        for row, image in enumerate(images):
+            height, width = image.shape[:2]
+            # Cut to the image below: few shapes to compile for.
+            canvas = canvas_size((height, width))
+            waiting.append(self._choose(values, row, jnp.array([height, width], jnp.int32), canvas, confidence))
+        found = []
+        for image, arrays in zip(images, waiting):
+            height, width = image.shape[:2]
+            found.append(tuple(a if a is None else np.asarray(a[0])[:height, :width] for a in arrays))
+        return found
