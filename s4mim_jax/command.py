@@ -1,6 +1,7 @@
 """How every command line starts: flags, config overrides, and errors without a traceback."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """
     app.define_help_flags()
     logging.set_verbosity(logging.WARNING)  # Orbax tells its whole life at INFO
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # TensorFlow's banner; must be set before its import
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     caught = {}
 
     def parse(argv):
