@@ -7,6 +7,7 @@ import os
 
 # Its start-up notices are about kernels that a pipeline does not run; errors still show.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 import tensorflow as tf  # noqa: E402  pylint: disable=wrong-import-position
 
