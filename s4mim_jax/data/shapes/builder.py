@@ -1,0 +1,48 @@
+"""TFDS builder of the embedded dataset. In a module and folder of its own, as TFDS asks."""
+
+import io
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from s4mim_jax.data.progress import Progress
+from s4mim_jax.data.shapes.scene import CLASSES, SIZE, draw
+
+# Number of the random stream and of examples. Streams stay what they are when a split grows.
+SPLITS = {'train': (0, 1024), 'val': (1, 128), 'test': (2, 256)}
+
+
+class Shapes(tfds.core.GeneratorBasedBuilder):
+    """Procedurally drawn objects on textured grounds, for semantic segmentation."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    RELEASE_NOTES = {'1.0.0': 'First version.'}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            disable_shuffling=True,  # record number = index of the drawing
+            description=f'Nine classes of drawn objects on a textured ground, {SIZE}x{SIZE}.',
+            features=tfds.features.FeaturesDict({
+                'image': tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format='png'),
+                'label': tfds.features.LabeledImage(
+                    labels=list(CLASSES), shape=(SIZE, SIZE, 1), encoding_format='png'),
+            }))
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        return {name: self._generate_examples(name) for name in SPLITS}
+
+    def _generate_examples(self, split: str):
+        stream, count = SPLITS[split]
+        progress = Progress(f'drawing shapes/{split}', count)
+        for index in range(count):
+            image, label = draw(stream, index)
+            yield index, {'image': _png(image), 'label': _png(label)}
+            progress.count()
+
+
+def _png(array: np.ndarray) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, 'PNG')
+    file.seek(0)
+    return file
