@@ -13,7 +13,7 @@ from PIL import Image
 from s4mim_jax.data.shapes.scene import PALETTE, draw
 
 _OUTPUT = flags.DEFINE_string('output', None, 'PNG file to write', required=True)
-_COLUMNS = flags.DEFINE_integer('columns', 8, 'images in a row', lower_bound=1)
+_COLUMNS = flags.DEFINE_integer('columns', 6, 'images in a row', lower_bound=1)
 _ROWS = flags.DEFINE_integer('rows', 2, 'rows; each is a row of images and one of masks', lower_bound=1)
 
 
