@@ -20,6 +20,7 @@ class Chance:
         return (self._bits.random_raw(count) >> np.uint64(11)).reshape(shape) * 2.0**-53
 
     def between(self, low: float, high: float) -> float:
+        """Uniform in [low, high)."""
         return low + (high - low) * float(self.units(1)[0])
 
     def integer(self, low: int, high: int) -> int:
@@ -27,6 +28,7 @@ class Chance:
         return low + int(self.units(1)[0] * (high - low + 1))
 
     def happens(self, probability: float) -> bool:
+        """True in this share of the calls."""
         return float(self.units(1)[0]) < probability
 
     def pick(self, weights: dict):

@@ -8,15 +8,18 @@ import numpy as np
 
 from s4mim_jax.data.shapes.chance import Chance, wave
 
+Relief = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 # (cos, sin) of 72 and 36 degrees, for a star's five points.
 _TURN, _HALF = (0.30901699437494745, 0.9510565162951535), (0.8090169943749475, 0.5877852522924731)
 
 
-def ball(u, v, chance: Chance):
+def ball(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
+    """A sphere."""
     return u * u + v * v < 1, u, v
 
 
-def ring(u, v, chance: Chance):
+def ring(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
     """A torus seen from a little aside."""
     v = v * chance.between(1.0, 1.7)
     radius = np.sqrt(u * u + v * v) + 1e-9
@@ -25,20 +28,21 @@ def ring(u, v, chance: Chance):
     return abs(across) < 1, across * u / radius, across * v / radius
 
 
-def block(u, v, chance: Chance):
+def block(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
     """A slab, wider than high, at times with a sheared side."""
     v = v / chance.between(0.5, 0.75)
     u = u + chance.between(-0.25, 0.25) * v
     return (abs(u) < 1) & (abs(v) < 1), 0.25 * u, 0.25 * v
 
 
-def crate(u, v, chance: Chance):
+def crate(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
+    """A box from above, nearly square, a little sheared."""
     u = u / chance.between(0.75, 0.95) + chance.between(-0.2, 0.2) * v
     v = v / chance.between(0.75, 0.95)
     return (abs(u) < 1) & (abs(v) < 1), 0.25 * v, -0.25 * u
 
 
-def leaf(u, v, chance: Chance):
+def leaf(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
     """Pointed at both ends, bent, with a wavy rim now and then."""
     v = v + chance.between(-0.35, 0.35) * (u * u - 0.4)
     half = chance.between(0.38, 0.6) * (1 - u * u)
@@ -47,7 +51,7 @@ def leaf(u, v, chance: Chance):
     return abs(v) < half, 0.3 * u, v * 0.9
 
 
-def star(u, v, chance: Chance):
+def star(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
     """Five points; the inner radius varies from thin rays to a fat star. Faceted."""
     depth = chance.between(0.38, 0.62)
     x, y = u, abs(v)
@@ -60,7 +64,7 @@ def star(u, v, chance: Chance):
     return edge < 0, 0.5 * np.sign(u) * (x < 0.7), 0.5 * np.sign(v)
 
 
-def cone(u, v, chance: Chance):
+def cone(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
     """A triangle that stands on a foot; v points down."""
     top = chance.between(0.04, 0.2)
     half = top + (v + 1) * (0.62 - top) / 1.75
@@ -69,7 +73,7 @@ def cone(u, v, chance: Chance):
     return body | foot, np.where(foot, 0.0, u / (half + 1e-9) * 0.8), np.where(foot, 0.5, 0.0)
 
 
-def bug(u, v, chance: Chance):
+def bug(u: np.ndarray, v: np.ndarray, chance: Chance) -> Relief:
     """An oval body and a head, no legs: too small to show any."""
     body = (u * u + v * v / 0.45) < 0.7
     head = (u - 0.85) * (u - 0.85) + v * v < 0.09

@@ -1,9 +1,11 @@
 """One image and its mask: ground, clutter, objects that cover each other, light, noise.
 
-What tells the classes apart is shape and texture together, as in photographs: colours and
-textures overlap between classes, size and orientation vary, and the ground may be tiled or striped.
+As in photographs, most objects of a class have its usual colours, and a few labels teach those;
+the others can be any colour, and then shape and texture tell. Textures are shared between classes,
+size, turn and light vary, and the ground may be tiled or striped itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +25,10 @@ PALETTE = ((0, 0, 0), (230, 60, 60), (250, 150, 40), (150, 85, 45), (250, 225, 7
 class Kind:
     """How objects of a class are drawn. Hues: (centre, spread) -> weight; spread 0.5 = any."""
 
-    figure: object
-    patterns: dict
+    figure: Callable  # of `figures`
+    patterns: dict  # of `textures` -> weight
     hues: dict
-    frequency: float
+    frequency: float  # relative to the other kinds
     radius: tuple[float, float]  # pixels of the final image
 
 
@@ -82,13 +84,13 @@ def draw(split: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     return _develop(chance, canvas, x, y), _shrink_labels(labels)
 
 
-def _color(chance, hues, value=(0.5, 1.0), saturation=(0.5, 1.0)):
+def _color(chance: Chance, hues: dict, value=(0.5, 1.0), saturation=(0.5, 1.0)):
     center, spread = chance.pick(hues)
     return hsv(center + chance.between(-spread, spread), chance.between(*saturation),
                chance.between(*value))
 
 
-def _mix(first, second, share):
+def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
     return first + (second - first) * share[:, :, None]
 
 
