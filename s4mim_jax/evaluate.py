@@ -50,14 +50,16 @@ def evaluate_run(workdir, checkpoint: str = 'best', weights: str = 'teacher', sp
     classes = run_folder.read_json(Path(workdir) / 'run.json')['classes']
     source = data.open_source(config.data)
     if list(source.classes) != classes:
-        raise InputError(f'{source.dir}: its {source.num_classes} classes are not the {len(classes)} of the run\n'
+        raise InputError(f'{source.dir}: its {source.num_classes} classes are not the {len(classes)} of the '
+                         'run\n'
                          f'run: {_some(classes)}\ndata: {_some(source.classes)}')
     samples = data.evaluation_split(source, split)
     table = data.check_samples(source, samples)
     variables, step, weights = checkpoints.restore_weights(workdir, config, len(classes), checkpoint, weights)
     main_process = jax.process_index() == 0
     if main_process:
-        print(f'{weights} weights of step {step} on {len(samples)} images of {source.name} {split}', flush=True)
+        print(f'{weights} weights of step {step} on {len(samples)} images of {source.name} {split}',
+              flush=True)
     batches = data.evaluation_batches(source, samples, config, table=table, process_index=jax.process_index(),
                                       process_count=jax.process_count())
     progress = Progress('evaluated', -(-len(samples) // jax.process_count()))
@@ -67,7 +69,8 @@ def evaluate_run(workdir, checkpoint: str = 'best', weights: str = 'teacher', sp
             progress.count()
 
     evaluator = evaluation.make_evaluator(config, classes, evaluation.local_mesh())
-    result = evaluator(variables, batches, step=step, weights=weights, progress=advance if main_process else None)
+    result = evaluator(variables, batches, step=step, weights=weights,
+                       progress=advance if main_process else None)
     if main_process:
         print(evaluation.format_table(result), flush=True)
         last, named = evaluation.write_result(workdir, split, checkpoint, result)
@@ -80,7 +83,7 @@ def _some(names) -> str:
 
 
 def run() -> None:
-    """Defines the flags and starts; on import nothing is defined, other commands have flags of the same names."""
+    """Defines the flags and starts. Importing defines none: other commands have flags of the same names."""
     flags.DEFINE_string('workdir', None, 'folder of the run')
     flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
     flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')

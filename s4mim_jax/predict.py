@@ -28,9 +28,9 @@ def main(positional, config_file, overrides) -> int:
     if config_file:
         raise InputError(f'--config={config_file}: predict takes its config from --workdir; '
                          'single keys are set by --config.KEY=VALUE')
-    for name in ('workdir', 'output'):
+    for name, purpose in (('workdir', 'of the run'), ('output', 'to write to')):
         if not values[name].value:
-            raise InputError(f'--{name} is missing; name the folder {"of the run" if name == "workdir" else "to write to"}')
+            raise InputError(f'--{name} is missing; name the folder {purpose}')
     output = Path(values.output)
     paths = find_images(positional, output)
     names = name_results(paths, output)
@@ -38,8 +38,8 @@ def main(positional, config_file, overrides) -> int:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f'--output={output} cannot be made ({error.strerror}); name a folder that you may write'
-                         ) from None
+        raise InputError(f'--output={output} cannot be made ({error.strerror})\n'
+                         'name a folder that you may write') from None
     print(f'{len(paths)} image(s), {predictor.weights} weights of step {predictor.step}, '
           f'{len(predictor.classes)} classes', flush=True)
     failed = predict_files(predictor, paths, names, output, values.confidence)
@@ -88,7 +88,8 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
             if time.monotonic() - shown > _EVERY and done < len(paths):
                 shown = time.monotonic()
                 rate = done / (shown - started)
-                print(f'{done}/{len(paths)} images, {rate:.1f}/s, {(len(paths) - done) / rate:.0f} s left', flush=True)
+                left = (len(paths) - done) / rate
+                print(f'{done}/{len(paths)} images, {rate:.1f}/s, {left:.0f} s left', flush=True)
         for future in writing:
             _written(future, output)
     seconds = time.monotonic() - started
@@ -119,12 +120,13 @@ def _written(future, output: Path) -> None:
 
 
 def run() -> None:
-    """Defines the flags and starts; on import nothing is defined, other commands have flags of the same names."""
+    """Defines the flags and starts. Importing defines none: other commands have flags of the same names."""
     flags.DEFINE_string('workdir', None, 'folder of the run')
     flags.DEFINE_string('output', None, 'folder for ID.png (class ids) and ID_overlay.jpg')
     flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
     flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
-    flags.DEFINE_bool('confidence', False, 'also write ID_confidence.png: probability of the class, 65535 = 1')
+    flags.DEFINE_bool('confidence', False,
+                      'also write ID_confidence.png: probability of the class, 65535 = 1')
     flags.FLAGS.set_gnu_getopt(True)  # options may follow the images
     command.run(main)
 

@@ -23,13 +23,13 @@ def find_images(arguments: Sequence[str], output: Path) -> list[Path]:
     """
     if not arguments:
         raise InputError('no images: name files or folders after the options\n'
-                         'for example: python -m s4mim_jax.predict --workdir=DIR --output=OUT photo.jpg photos/')
+                         'for example: s4mim_jax.predict --workdir=DIR --output=OUT photo.jpg photos/')
     found = {}
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob('*')
-                            if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() and not _written(p, path, output))
+            images = (p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            inside = sorted(p for p in images if not _written(p, path, output))
         elif path.exists():
             inside = [path]
         else:
@@ -72,8 +72,8 @@ def name_results(paths: Sequence[Path], output: Path) -> list[str]:
     for name, path in zip(names, paths):
         for suffix in _SUFFIXES:
             if (output / f'{name}{suffix}').resolve() in inputs:
-                raise InputError(f'--output={output}: {name}{suffix}, a result for {path}, would replace an input\n'
-                                 'name a folder of its own')
+                raise InputError(f'--output={output}: {name}{suffix}, a result for {path}, would replace an '
+                                 'input\nname a folder of its own')
     return names
 
 

@@ -33,8 +33,8 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
     """
     config = run_folder.read_config(workdir, overrides)
     run = run_folder.read_json(Path(workdir) / 'run.json')
-    variables, step, weights = checkpoints.restore_weights(workdir, config, len(run['classes']), str(checkpoint),
-                                                           weights)
+    variables, step, weights = checkpoints.restore_weights(
+        workdir, config, len(run['classes']), str(checkpoint), weights)
     return Predictor(config, run['classes'], np.asarray(run['palette'], np.uint8), variables, step, weights)
 
 
@@ -50,7 +50,8 @@ class Predictor:
       step: updates that the weights have seen. weights: 'teacher' or 'student'.
     """
 
-    def __init__(self, config, classes: Sequence[str], palette: np.ndarray, variables, step: int, weights: str):
+    def __init__(self, config, classes: Sequence[str], palette: np.ndarray, variables, step: int,
+                 weights: str):
         self.config, self.classes, self.palette = config, tuple(classes), palette
         self.step, self.weights = step, weights
         protocol = protocol_from(config)
@@ -93,10 +94,9 @@ class Predictor:
           (uint8 [H, W], float32 [H, W] or None) for every image, in order.
         """
         for number, image in enumerate(images):
-            if getattr(image, 'dtype', None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-                shape = getattr(image, 'shape', None)
-                raise InputError(f'images[{number}]: {getattr(image, "dtype", type(image).__name__)} of shape '
-                                 f'{shape}\nvalid: uint8 [H, W, 3], RGB')
+            kind, shape = getattr(image, 'dtype', type(image).__name__), getattr(image, 'shape', ())
+            if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+                raise InputError(f'images[{number}]: {kind} of shape {shape}\nvalid: uint8 [H, W, 3], RGB')
         groups: dict[tuple, list[int]] = {}
         for number, image in enumerate(images):
             groups.setdefault(self.input_size(image.shape[:2]), []).append(number)
@@ -123,10 +123,9 @@ class Predictor:
         values = self._look(self._variables, batch)
         waiting = []
         for row, image in enumerate(images):
-            height, width = image.shape[:2]
-            # Cut to the image below: few shapes to compile for.
-            canvas = canvas_size((height, width))
-            waiting.append(self._choose(values, row, jnp.array([height, width], jnp.int32), canvas, confidence))
+            own = image.shape[:2]
+            # The canvas is cut to the image below: few shapes to compile for.
+            waiting.append(self._choose(values, row, jnp.array(own, jnp.int32), canvas_size(own), confidence))
         found = []
         for image, arrays in zip(images, waiting):
             height, width = image.shape[:2]

@@ -56,5 +56,6 @@ def test_sigma_is_traced_and_each_image_has_its_own():
 
 def test_image_smaller_than_the_kernel():
     image = picture((2, 3))
-    expected = ndimage.gaussian_filter(image.astype(np.float64), (2.0, 2.0, 0.0), mode='nearest', radius=(6, 6, 0))
+    expected = ndimage.gaussian_filter(image.astype(np.float64), (2.0, 2.0, 0.0), mode='nearest',
+                                       radius=(6, 6, 0))
     np.testing.assert_allclose(views.gaussian_blur(jnp.asarray(image), 2.0, 6), expected, atol=1e-6)

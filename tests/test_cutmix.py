@@ -52,7 +52,8 @@ def test_boxes_are_distributed_as_the_recipe_resamples_them(size):
     reference = resampled(count, size)
     for column in range(4):
         pooled = np.sort(np.concatenate([ours[:, column], reference[:, column]]))
-        cdfs = [np.searchsorted(np.sort(x[:, column]), pooled, side='right') / count for x in (ours, reference)]
+        cdfs = [np.searchsorted(np.sort(x[:, column]), pooled, side='right') / count
+                for x in (ours, reference)]
         # Kolmogorov-Smirnov, two samples of 4000: .036 is exceeded with probability .01.
         assert np.abs(cdfs[0] - cdfs[1]).max() < 0.036, f'column {column} of (top, left, height, width)'
     shares = [x[:, 2] * x[:, 3] / (size[0] * size[1]) for x in (ours, reference)]

@@ -37,8 +37,9 @@ def batches(sizes, network=(12, 16), canvas=(64, 64), rows=4, seed=0):
             label[row, :height, :width] = rng.choice([0, 1, 2, 3, 255], (height, width))
         own = np.zeros((rows, 2), np.int32)
         own[:len(part)] = part
-        yield {'image': rng.integers(0, 256, (rows, *network, 3), dtype=np.uint8), 'label': label, 'size': own,
-               'valid': np.arange(rows) < len(part), 'id': ['x'] * rows}
+        image = rng.integers(0, 256, (rows, *network, 3), dtype=np.uint8)
+        yield {'image': image, 'label': label, 'size': own, 'valid': np.arange(rows) < len(part),
+               'id': ['x'] * rows}
 
 
 def expected_confusion(stream):
@@ -118,9 +119,7 @@ def test_result_files_and_table(tmp_path):
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp('evaluate')
-    config = tiny_run.config(tiny_run.dataset(root / 'data'))
-    return root / 'run', config, tiny_run.make(root / 'run', config)
+    return tiny_run.shared(tmp_path_factory)
 
 
 def reference(config, state, weights, split='test'):
@@ -156,8 +155,8 @@ def test_evaluate_a_run(run, capsys):
 
 def command(*arguments):
     environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}
-    return subprocess.run([sys.executable, '-m', 's4mim_jax.evaluate', *arguments], env=environment, text=True,
-                          capture_output=True, timeout=300)
+    return subprocess.run([sys.executable, '-m', 's4mim_jax.evaluate', *arguments], env=environment,
+                          text=True, capture_output=True, timeout=300)
 
 
 def test_command_line(run):

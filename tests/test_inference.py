@@ -85,12 +85,12 @@ def softmax(x):
     return x / x.sum(-1, keepdims=True)
 
 
-@pytest.mark.parametrize('size, window', [((20, 26), (9, 9)), ((9, 30), (9, 12)), ((7, 20), (9, 9)), ((5, 6), (9, 9))])
+@pytest.mark.parametrize('size, window', [((20, 26), (9, 9)), ((9, 30), (9, 12)), ((7, 20), (9, 9)),
+                                          ((5, 6), (9, 9))])
 def test_sliding_equals_a_loop_over_windows(size, window):
     images = pictures(2, size)
     padded = np.zeros((2, max(size[0], window[0]), max(size[1], window[1]), 3), np.uint8)
     padded[:, :size[0], :size[1]] = images
-    total, visits = 0.0, 0.0
     stride = [n * 2 // 3 for n in window]
     corners = set()
     for top in range(0, padded.shape[1], stride[0]):
@@ -100,7 +100,8 @@ def test_sliding_equals_a_loop_over_windows(size, window):
     for top, left in corners:
         part = padded[:, top:top + window[0], left:left + window[1]]
         here = np.s_[top:top + window[0], left:left + window[1]]
-        total[:, here[0], here[1]] += softmax(np.asarray(positional(WEIGHTS, views.normalize(jnp.asarray(part)))))
+        logits = positional(WEIGHTS, views.normalize(jnp.asarray(part)))
+        total[:, here[0], here[1]] += softmax(np.asarray(logits))
         visits[here] += 1
     expected = (total / visits[..., None])[:, :size[0], :size[1]]
     protocol = Protocol('sliding', window, False)
@@ -121,8 +122,8 @@ def test_sliding_memory_does_not_grow_with_windows():
     def temporaries(width):
         image = jax.ShapeDtypeStruct((1, 16, width, 3), jnp.uint8)
         protocol = Protocol('sliding', (16, 16), False)
-        compiled = jax.jit(lambda x: inference.class_values(heavy, WEIGHTS, x, protocol)).lower(image).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
+        slide = jax.jit(lambda x: inference.class_values(heavy, WEIGHTS, x, protocol))
+        return slide.lower(image).compile().memory_analysis().temp_size_in_bytes
 
     def heavy(variables, images):  # 3 -> 1024 channels -> 4 classes
         wide = jax.lax.optimization_barrier(jnp.sin(jnp.repeat(images[..., :1], 1024, -1)))
@@ -152,7 +153,8 @@ def test_center_crop_sees_and_scores_the_middle_only():
 
 
 def test_whole_scores_exactly_the_image():
-    counted = np.asarray(inference.scored(jnp.array([[5, 7], [64, 64]]), (8, 8), (64, 64), Protocol('whole', (1, 1), True)))
+    protocol = Protocol('whole', (1, 1), True)
+    counted = np.asarray(inference.scored(jnp.array([[5, 7], [64, 64]]), (8, 8), (64, 64), protocol))
     assert counted[0, :5, :7].all() and counted[0].sum() == 35 and counted[1].all()
 
 

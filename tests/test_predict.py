@@ -27,12 +27,12 @@ def touch(root, *names):
 
 
 def test_folders_are_searched_sorted_and_files_taken_once(tmp_path):
-    b, a, deep, upper, text, old = touch(tmp_path, 'in/b.png', 'in/a.jpg', 'in/c/d.tif', 'in/E.JPEG', 'in/notes.txt',
-                                         'in/out/a.png')
+    b, a, deep, upper, text, old = touch(tmp_path, 'in/b.png', 'in/a.jpg', 'in/c/d.tif', 'in/E.JPEG',
+                                         'in/notes.txt', 'in/out/a.png')
     found = find_images([str(b), str(tmp_path / 'in')], tmp_path / 'in/out')
     assert found == [b, upper, a, deep]
     assert old in find_images([str(tmp_path / 'in')], tmp_path / 'elsewhere')
-    # A file that is named is taken, whatever it is called; folders that hold the output are searched all the same.
+    # A file that is named is taken, whatever it is called; so are folders inside the output's.
     assert find_images([str(text)], tmp_path / 'out') == [text]
     assert find_images([str(tmp_path / 'in/out')], tmp_path / 'in') == [old]
     with pytest.raises(InputError, match='no images: name files'):
@@ -50,7 +50,8 @@ def test_no_two_images_share_a_result(tmp_path):
     names = name_results(paths, tmp_path / 'out')
     assert names[0:3] == ['x_a_2', 'y_a', 'b']  # x/x_a.png has that name of its own
     assert names[6] == 'x_a' and names[9] == 'b_overlay'
-    files = [f'{name}{suffix}'.lower() for name in names for suffix in ('.png', '_overlay.jpg', '_confidence.png')]
+    suffixes = ('.png', '_overlay.jpg', '_confidence.png')
+    files = [f'{name}{suffix}'.lower() for name in names for suffix in suffixes]
     assert len(set(files)) == len(files)
 
 
@@ -85,10 +86,8 @@ def test_written_pictures(tmp_path):
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp('predict')
-    config = tiny_run.config(tiny_run.dataset(root / 'data'))
-    state = tiny_run.make(root / 'run', config)
-    return root / 'run', config, state, s4mim_jax.load(root / 'run')
+    workdir, config, state = tiny_run.shared(tmp_path_factory)
+    return workdir, config, state, s4mim_jax.load(workdir)
 
 
 def photos(*sizes):
@@ -138,7 +137,8 @@ def test_sliding_and_center_crop_predict_every_pixel(run):
     assert slid.shape == whole.shape and (slid != whole).any()
 
 
-@pytest.mark.parametrize('bad', [np.zeros((4, 5, 3)), np.zeros((4, 5), np.uint8), np.zeros((4, 5, 4), np.uint8), 'x.jpg'])
+@pytest.mark.parametrize('bad', [np.zeros((4, 5, 3)), np.zeros((4, 5), np.uint8),
+                                 np.zeros((4, 5, 4), np.uint8), 'x.jpg'])
 def test_other_arrays_are_refused(run, bad):
     with pytest.raises(InputError, match=r'images\[1\].*\n.*uint8 \[H, W, 3\]'):
         run[3]([photos((4, 5))[0], bad])
@@ -189,6 +189,7 @@ def test_bad_usage_ends_with_status_2(run, tmp_path):
 
 
 def test_prediction_needs_no_tensorflow():
-    program = 'import sys, s4mim_jax.predict, s4mim_jax; s4mim_jax.load; sys.exit("tensorflow" in sys.modules)'
+    program = ('import sys, s4mim_jax.predict, s4mim_jax; s4mim_jax.load; '
+               'sys.exit("tensorflow" in sys.modules)')
     environment = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
     assert subprocess.run([sys.executable, '-c', program], env=environment, timeout=120).returncode == 0

@@ -2,16 +2,30 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import tiny
 from PIL import Image
 
-from s4mim_jax import data
+from s4mim_jax import data, evaluation
 from s4mim_jax.parallel import make_mesh
 from s4mim_jax.training import create_state, run_folder
 from s4mim_jax.training.checkpoints import Checkpoints
 
 CLASSES = tuple(f'class{i}' for i in range(tiny.CLASSES))
+
+
+_SHARED = []
+
+
+def shared(tmp_path_factory):
+    """(run folder, config, state) of one run, made once for all tests that only read it."""
+    if not _SHARED:
+        root = tmp_path_factory.mktemp('shared')
+        settings = config(dataset(root / 'data'))
+        _SHARED.append((root / 'run', settings, make(root / 'run', settings)))
+    return _SHARED[0]
 
 
 def dataset(root, sizes=((40, 48), (40, 48), (33, 50), (40, 48), (64, 35)), classes=tiny.CLASSES):
@@ -51,11 +65,10 @@ def make(workdir, config):
     split = data.training_split(source, 'all', 0)
     run_folder.write_json(workdir / 'run.json', run_folder.describe_run(config, source, split, mesh))
     state = create_state(config, source.num_classes)
-    # An untrained network sees one class everywhere; louder heads make it disagree with itself.
-    student = _shaken(state.params, 1)
-    state = state.replace(step=state.step + 3, params=student)
+    look = jax.jit(evaluation.network(config, len(CLASSES)))
+    state = state.replace(step=state.step + 3, params=_balanced(look, state.variables('student'), 1))
     if state.ema is not None:
-        state = state.replace(ema={**state.ema, 'params': _shaken(state.ema['params'], 2)})
+        state = state.replace(ema={**state.ema, 'params': _balanced(look, state.ema, 2)})
     checkpoints = Checkpoints(workdir)
     checkpoints.save(state, {'best_step': 3, 'best_miou': 0.5})
     checkpoints.wait()
@@ -63,7 +76,14 @@ def make(workdir, config):
     return state
 
 
-def _shaken(params, seed):
-    import jax
+def _balanced(look, variables, seed):
+    """Noise on the weights, and a last bias for which no class wins everywhere, as it would untrained."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)
+    noisy = lambda x: np.array(x + 0.02 * rng.normal(size=x.shape), np.float32)
+    params = jax.tree.map(noisy, variables['params'])
+    images = rng.normal(size=(4, 32, 48, 3)).astype(np.float32).repeat(4, 1)[:, :32]
+    logits = look({**variables, 'params': params}, images)
+    lasts = [leaf for leaf in jax.tree.leaves(params['decoder']) if leaf.shape == (len(CLASSES),)]
+    assert len(lasts) == 1, 'the classifier has one bias, and nothing else of that shape'
+    lasts[0] -= np.asarray(jnp.mean(logits, (0, 1, 2)))
+    return params

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def confusion_matrix(labels: jax.Array, predictions: jax.Array, num_classes: int, ignore: int = 255) -> jax.Array:
+def confusion_matrix(labels: jax.Array, predictions: jax.Array, num_classes: int,
+                     ignore: int = 255) -> jax.Array:
     """Counts pixels by (label, prediction), exactly.
 
     Args:

@@ -79,7 +79,8 @@ def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canva
       window of `center_crop`, they mean nothing.
     """
     values = class_values(apply_fn, variables, images, protocol)
-    return decide(values, own, canvas, protocol.align_corners, confidence=protocol.kind if confidence else None)
+    kind = protocol.kind if confidence else None
+    return decide(values, own, canvas, protocol.align_corners, confidence=kind)
 
 
 def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Protocol) -> jax.Array:
@@ -114,7 +115,8 @@ def scored(own: jax.Array, size: tuple[int, int], canvas: tuple[int, int], proto
     Returns:
       bool [B, Hc, Wc].
     """
-    top, left, height, width = middle(size, protocol.window) if protocol.mode == 'center_crop' else (0, 0, *size)
+    cropped = protocol.mode == 'center_crop'
+    top, left, height, width = middle(size, protocol.window if cropped else size)
 
     def line(count, source, target, first, length):
         index = jnp.arange(count, dtype=jnp.int32)

@@ -33,7 +33,8 @@ def interpolation_taps(index: jax.Array, source: int, target: jax.Array, align_c
     return low, jnp.minimum(low + 1, source - 1), weight
 
 
-def resize_rows(values: jax.Array, own: jax.Array, rows: jax.Array, width: int, align_corners: bool) -> jax.Array:
+def resize_rows(values: jax.Array, own: jax.Array, rows: jax.Array, width: int,
+                align_corners: bool) -> jax.Array:
     """Some rows of values resized to their images' own sizes.
 
     Args:

@@ -32,8 +32,8 @@ def write_result(workdir, split: str, checkpoint: str, result: dict) -> tuple[Pa
             temporary.write_text(text)
             temporary.replace(path)
     except OSError as error:
-        raise InputError(f'{folder} cannot be written ({error.strerror}); the result is lost, the run is unharmed'
-                         ) from None
+        raise InputError(f'{folder} cannot be written ({error.strerror})\n'
+                         'name a run folder that you may write; the run is unharmed') from None
     return paths
 
 

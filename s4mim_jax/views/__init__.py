@@ -6,5 +6,5 @@ from s4mim_jax.views.cutmix import cutmix_boxes, paste
 from s4mim_jax.views.normalize import MEAN, STD, denormalize, normalize
 from s4mim_jax.views.photometric import photometric
 
-__all__ = ['MEAN', 'STD', 'brightness', 'contrast', 'cutmix_boxes', 'denormalize', 'gaussian_blur', 'grayscale',
-           'hue', 'jitter', 'kernel_radius', 'normalize', 'paste', 'photometric', 'saturation']
+__all__ = ['MEAN', 'STD', 'brightness', 'contrast', 'cutmix_boxes', 'denormalize', 'gaussian_blur',
+           'grayscale', 'hue', 'jitter', 'kernel_radius', 'normalize', 'paste', 'photometric', 'saturation']
