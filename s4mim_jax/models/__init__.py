@@ -1,16 +1,20 @@
 """Networks: `build(config.model, num_classes)` gives an encoder with a decoder."""
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.models.deeplabv3plus import deeplabv3plus
+from s4mim_jax.models.initial import init_variables
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.mobilenet import mobilenet_v2
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.models.resnet import RESNETS, STEMS, resnet
 from s4mim_jax.models.segmenter import Outputs, Segmenter
 
-__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'resize_bilinear']
+__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'init_variables', 'resize_bilinear',
+           'validate']
 
 ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet for name in RESNETS}}
 DECODERS = {'deeplabv3plus': deeplabv3plus}
@@ -24,7 +28,8 @@ _CHOICES = {
 }
 
 
-def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str | None = None) -> Segmenter:
+def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str | None = None,
+          platform: str | None = None) -> Segmenter:
     """The network that config.model describes.
 
     Args:
@@ -33,6 +38,8 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
       dtype: of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: mesh axis over which BatchNorm is synchronised inside shard_map; under jit with a
         sharded batch it is synchronised anyway.
+      platform: where it will run ('cpu', 'tpu', 'gpu'), None = where JAX runs by default. Convolutions
+        take the form that is fast there; name it when compiling for a device that is not present.
 
     Raises:
       InputError: an unknown encoder, decoder, stem, output stride, padding or norm, or a width or
@@ -40,10 +47,9 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
     """
     validate(model_config)
     style = Style(model_config.padding, model_config.norm, axis_name=axis_name, dtype=dtype,
-                  remat=model_config.remat)
-    frozen = Style(model_config.padding, model_config.norm, model_config.freeze_norm, axis_name, dtype,
-                   model_config.remat)
-    return Segmenter(ENCODERS[model_config.encoder](model_config.encoder, model_config, frozen),
+                  remat=model_config.remat, platform=platform)
+    encoder_style = dataclasses.replace(style, frozen=model_config.freeze_norm)
+    return Segmenter(ENCODERS[model_config.encoder](model_config.encoder, model_config, encoder_style),
                      DECODERS[model_config.decoder](model_config, num_classes, style), style,
                      model_config.align_corners)
 

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from s4mim_jax.models import conv_forms
 
-# He et al. 2015 with fan_out, as torchvision initialises its convolutions.
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+# He et al. 2015 with fan_out, as torchvision initialises the convolutions of its encoders.
+BEFORE_NORM = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+# PyTorch's default for a layer whose output no norm rescales: logits start small.
+WITHOUT_NORM = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 FORMS = ('xla', 'pointwise', 'sliced', 'shifted')
 # Below this share of taps inside the map the sliced form won on every map measured on a CPU
 # (benchmarks/convolutions.py); above it the extra passes over the output cost more than they save.
@@ -46,8 +48,8 @@ def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depth
     return 'sliced' if dilation > 1 and share < SLICED_BELOW else 'xla'
 
 
-def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1, padding: str = 'symmetric',
-             form: str | None = None, platform: str | None = None) -> jax.Array:
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1,
+             padding: str = 'symmetric', form: str | None = None, platform: str | None = None) -> jax.Array:
     """Convolution [B, H, W, C] -> [B, H', W', D].
 
     Args:
@@ -89,8 +91,8 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         inputs = 1 if self.depthwise else x.shape[-1]
-        kernel = self.param('kernel', KERNEL_INIT, (self.kernel, self.kernel, inputs, self.features),
-                            jnp.float32)
+        init = WITHOUT_NORM if self.use_bias else BEFORE_NORM
+        kernel = self.param('kernel', init, (self.kernel, self.kernel, inputs, self.features), jnp.float32)
         x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride,
                      dilation=self.dilation, padding=self.padding, platform=self.platform)
         if self.use_bias:

@@ -19,29 +19,29 @@ Around = tuple[tuple[int, int], tuple[int, int]]
 
 
 @jax.custom_vjp
-def multiply(x: jax.Array, matrix: jax.Array) -> jax.Array:
+def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
     """[B, H, W, C] by [C, D] -> [B, H, W, D]."""
     return jnp.einsum('bhwc,cd->bhwd', x, matrix)
 
 
-def _multiply_forward(x, matrix):
-    return multiply(x, matrix), (x, matrix)
+def _product_forward(x, matrix):
+    return product(x, matrix), (x, matrix)
 
 
-def _multiply_backward(saved, gradient):
+def _product_backward(saved, gradient):
     x, matrix = saved
     # Autodiff asks for [D, C] and transposes; over many pixels that product is up to 8 times slower.
     return (jnp.einsum('bhwd,cd->bhwc', gradient, matrix), jnp.einsum('bhwc,bhwd->cd', x, gradient))
 
 
-multiply.defvjp(_multiply_forward, _multiply_backward)
+product.defvjp(_product_forward, _product_backward)
 
 
 def pointwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """1x1 convolution without padding."""
     if stride > 1:
         x = x[:, ::stride, ::stride]
-    return multiply(x, kernel[0, 0])
+    return product(x, kernel[0, 0])
 
 
 def taps(size: int, output: int, before: int, kernel: int, stride: int, dilation: int):
@@ -86,7 +86,7 @@ def sliced(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: 
             if not tall or not wide:
                 continue
             seen = x[:, y:y + (tall - 1) * stride + 1:stride, x0:x0 + (wide - 1) * stride + 1:stride]
-            part = multiply(seen, kernel[i, j])
+            part = product(seen, kernel[i, j])
             total += jnp.pad(part, ((0, 0), (top, height - top - tall), (left, width - left - wide), (0, 0)))
     return total
 
@@ -94,8 +94,13 @@ def sliced(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def shifted(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: Around) -> jax.Array:
     """Depthwise convolution as shifted multiply-adds; kernel [k, k, 1, C]."""
-    windows = _windows(x, kernel.shape[0], stride, dilation, around)
-    return sum(windows(i, j) * kernel[i, j, 0] for i in range(kernel.shape[0]) for j in range(kernel.shape[1]))
+    return _shifted_sum(x, kernel, stride, dilation, around)
+
+
+def _shifted_sum(x, kernel, stride, dilation, around):
+    size = kernel.shape[0]
+    windows = _windows(x, size, stride, dilation, around)
+    return sum(windows(i, j) * kernel[i, j, 0] for i in range(size) for j in range(size))
 
 
 def _windows(x, kernel, stride, dilation, around):
@@ -116,8 +121,14 @@ def _shifted_forward(x, kernel, stride, dilation, around):
 
 def _shifted_backward(stride, dilation, around, saved, gradient):
     x, kernel = saved
-    _, pull = jax.vjp(lambda x: shifted.fun(x, kernel, stride, dilation, around), x)
-    return (*pull(gradient), _kernel_gradient(x, gradient, kernel, stride, dilation, around))
+    # Input p receives from output o by tap t where p = o * stride + t * dilation - before: a shifted sum
+    # again, over the gradient spread by the stride and with the kernel reversed.
+    reach = dilation * (kernel.shape[0] - 1)
+    spread = [(0, 0, 0), *((reach - before, n + before - (g - 1) * stride - 1, stride - 1)
+                           for n, g, (before, _) in zip(x.shape[1:3], gradient.shape[1:3], around)), (0, 0, 0)]
+    padded = lax.pad(gradient, jnp.zeros((), gradient.dtype), spread)
+    return (_shifted_sum(padded, kernel[::-1, ::-1], 1, dilation, ((0, 0), (0, 0))),
+            _kernel_gradient(x, gradient, kernel, stride, dilation, around))
 
 
 shifted.defvjp(_shifted_forward, _shifted_backward)

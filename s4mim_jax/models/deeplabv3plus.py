@@ -55,8 +55,8 @@ class DeepLabV3Plus(nn.Module):
         x = ConvNorm(self.features, 3, self.style, name='fuse1')(x, train)
         x = ConvNorm(self.features, 3, self.style, name='fuse2')(x, train)
         # float32 here, so that resizing and the loss see logits of full precision.
-        return Conv(self.num_classes, 1, use_bias=True, padding=self.style.padding, dtype=jnp.float32,
-                    name='classifier')(x)
+        return Conv(self.num_classes, 1, use_bias=True, dtype=jnp.float32,
+                    platform=self.style.platform, name='classifier')(x)
 
 
 def deeplabv3plus(model_config, num_classes: int, style: Style) -> DeepLabV3Plus:

@@ -19,6 +19,7 @@ class Style:
       to the bottom and the right). norm: 'batch' or 'group'. frozen: BatchNorm stays at its running
       statistics in training too. axis_name: mesh axis over which BatchNorm statistics are averaged.
       dtype: of the computation; parameters are float32. remat: recompute blocks in the backward pass.
+      platform: 'cpu', 'gpu', 'tpu', or None = where JAX runs by default.
     """
 
     padding: str = 'symmetric'

@@ -1,0 +1,118 @@
+"""Weights files -> arrays by name: .safetensors, .npz, and .pth where PyTorch is installed."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+import tempfile
+import zipfile
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from s4mim_jax.errors import InputError
+
+METADATA = '__metadata__'  # entry of an .npz that holds what a .safetensors has in its header
+READABLE = ('.safetensors', '.npz', '.pth', '.pt')
+WRITABLE = ('.safetensors', '.npz')
+_TORCH_WRAPPERS = ('state_dict', 'model', 'model_state_dict')  # keys under which training scripts save
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Weights:
+    """One file: its path, its arrays by name and its text metadata (empty where it has none)."""
+
+    path: str
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+
+
+def read_weights(source: str | os.PathLike) -> Weights:
+    """Reads a weights file.
+
+    Raises:
+      InputError: no such file, another format, a damaged file, or a .pth without PyTorch installed.
+    """
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f'weights file {path} does not exist')
+    readers = {'.safetensors': _safetensors, '.npz': _npz, '.pth': _torch, '.pt': _torch}
+    if path.suffix not in readers:
+        raise InputError(f'weights file {path} has an unknown format; valid: {", ".join(READABLE)}')
+    arrays, metadata = readers[path.suffix](path)
+    return Weights(str(path), arrays, metadata)
+
+
+def write_weights(path: str | os.PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Writes .safetensors or .npz as a whole: a reader never sees half a file.
+
+    Raises:
+      InputError: another suffix, or a folder that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in WRITABLE:
+        raise InputError(f'output {path} has an unknown format; valid: {", ".join(WRITABLE)}')
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
+            temporary = Path(file.name)
+    except OSError as error:
+        raise InputError(f'output {path} cannot be written: {error.strerror}') from None
+    try:
+        if path.suffix == '.npz':
+            np.savez(temporary, **arrays, **{METADATA: np.array(json.dumps(metadata))})
+        else:
+            safetensors.numpy.save_file(arrays, temporary, metadata=metadata)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f'output {path} cannot be written: {error.strerror}') from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _damaged(path, error):
+    return InputError(f'weights file {path} cannot be read: {error}')
+
+
+def _safetensors(path):
+    try:
+        with safetensors.safe_open(path, framework='numpy') as file:
+            metadata = dict(file.metadata() or {})
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata
+    except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from None
+    metadata = arrays.pop(METADATA, None)
+    return arrays, json.loads(str(metadata)) if metadata is not None else {}
+
+
+def _torch(path):
+    try:
+        import torch  # only here: no part of the project needs it otherwise
+    except ImportError:
+        raise InputError(f'weights file {path} is a PyTorch pickle, and PyTorch is not installed\n'
+                         'install it (pip install torch), or save the weights as .safetensors or .npz') from None
+    try:
+        # weights_only: a pickle from the internet must not run code.
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets
+        raise _damaged(path, str(error).split('\n')[0]) from None
+    for key in _TORCH_WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict):
+        raise InputError(f'weights file {path} holds a {type(state).__name__}, not a state dict')
+    arrays = {}
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            value = value.float() if value.dtype == torch.bfloat16 else value
+            arrays[name.removeprefix('module.')] = value.detach().numpy()
+    return arrays, {}
