@@ -24,6 +24,7 @@ def main(positional, config_file, overrides) -> int:
     if not values.workdir:
         raise InputError('--workdir is missing; name the folder of the run')
     processes.initialize()
+    command.compilation_cache(values.workdir)
     evaluate_run(values.workdir, values.checkpoint, values.weights, values.split, overrides)
     return 0
 

@@ -34,6 +34,7 @@ def main(positional, config_file, overrides) -> int:
     output = Path(values.output)
     paths = find_images(positional, output)
     names = name_results(paths, output)
+    command.compilation_cache(values.workdir)
     predictor = load(values.workdir, values.checkpoint, values.weights, overrides)
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,6 @@
 python -m s4mim_jax.train --config=configs/camvid.py:unimatch,split=1_16 --workdir=runs/unimatch
 """
 
-import os
-import pathlib
-
-import jax
 from absl import flags
 
 from s4mim_jax import command
@@ -27,16 +23,9 @@ def main(positional, config_file, overrides) -> int:
     config = command.load_config(config_file, overrides)
     validate(config)
     processes.initialize()
-    compilation_cache(WORKDIR.value)
+    command.compilation_cache(WORKDIR.value)
     from s4mim_jax.training.loop import train  # brings the input pipeline with it
     return train(config, WORKDIR.value)
-
-
-def compilation_cache(workdir: str) -> None:
-    """Compiled programs are kept beside the run folder, so that a second start is quick."""
-    if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-        jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(workdir).absolute().parent / '.jax_cache'))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 2.0)
 
 
 if __name__ == '__main__':

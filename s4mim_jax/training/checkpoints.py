@@ -17,6 +17,12 @@ from s4mim_jax.training.state import TrainState, abstract_state
 FOLDER = 'checkpoints'
 
 
+def _handlers() -> dict:
+    """What reads each item; without them a manager that has not saved knows no metadata."""
+    return {'weights': ocp.StandardCheckpointHandler(), 'optimizer': ocp.StandardCheckpointHandler(),
+            'loop': ocp.JsonCheckpointHandler()}
+
+
 class _KeepLatestAndBest:
     """Orbax preservation policy: all but the newest and the best step may go."""
 
@@ -35,7 +41,8 @@ class Checkpoints:
     def __init__(self, workdir):
         self._policy = _KeepLatestAndBest()
         options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options)
+        self._manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options,
+                                              item_handlers=_handlers())
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -96,7 +103,8 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     folder = Path(workdir).absolute() / FOLDER
     if not folder.is_dir():
         raise InputError(f'{workdir}: no {FOLDER}/ folder; --workdir must be a folder that train has written')
-    with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(folder, options=options, item_handlers=_handlers()) as manager:
         step = _find_step(manager, checkpoint, workdir)
         stored = manager.item_metadata(step)['weights'].tree
         target = _items(abstract_state(config, num_classes))['weights']

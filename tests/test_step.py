@@ -1,0 +1,130 @@
+"""The step: what each method computes, how it divides its work, and that all layouts agree."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from s4mim_jax.parallel import make_mesh
+from s4mim_jax.training import create_state, make_train_step
+
+
+def leaves(tree):
+    return [np.asarray(x, np.float64) for x in jax.tree.leaves(tree)]
+
+
+def run(config, mesh=None, steps=2):
+    state, step = create_state(config, tiny.CLASSES, mesh), make_train_step(config, tiny.CLASSES, mesh)
+    for number in range(steps):
+        state, metrics = step(state, tiny.batch(config, number))
+    return jax.device_get(state), jax.device_get(metrics)
+
+
+def agree(a, b, tolerance):
+    """Leaf by leaf, relative to the leaf's largest entry."""
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(np.abs(x).max(initial=0), 0.01))
+
+
+@pytest.mark.parametrize('method', ['supervised', 'unimatch',
+                                    pytest.param('fixmatch', marks=pytest.mark.slow),
+                                    pytest.param('unimatch_v2', marks=pytest.mark.slow)])
+def test_one_and_eight_devices_and_both_partitions_agree(method):
+    # A low learning rate: what is compared is the arithmetic, not how training amplifies rounding.
+    config = tiny.config(method, optimizer__learning_rate=1e-3)
+    config.method.tau = 0.0  # no pixel sits at the threshold, where rounding would decide
+    one, one_metrics = run(config)
+    config.mesh.data = 8
+    jit, jit_metrics = run(config, make_mesh(config))
+    config.partition = 'shard_map'
+    sharded, sharded_metrics = run(config, make_mesh(config))
+    for other, metrics in ((jit, jit_metrics), (sharded, sharded_metrics)):
+        agree(one, other, 1e-3)
+        assert {k: int(v.count) for k, v in metrics.items()} == {k: int(v.count) for k, v in one_metrics.items()}
+        for name, metric in metrics.items():
+            np.testing.assert_allclose(metric.total, one_metrics[name].total, rtol=2e-3, err_msg=name)
+
+
+def test_fsdp_places_parameters_in_parts_and_computes_the_same():
+    config = tiny.config('supervised', model__width=16, optimizer__learning_rate=1e-3)
+    one, _ = run(config)
+    config.mesh.update(data=4, fsdp=2)
+    mesh = make_mesh(config)
+    state = create_state(config, tiny.CLASSES, mesh)
+    cut = [x for x in jax.tree.leaves(state.params) if not x.sharding.is_fully_replicated]
+    assert cut and all(x.size >= 2**14 for x in cut)
+    agree(one, run(config, mesh)[0], 1e-3)
+
+
+def test_supervised_step_is_the_plain_gradient_step():
+    """SGD on the mean cross-entropy over labelled pixels, written down independently."""
+    config = tiny.config('supervised', batch=4, optimizer__momentum=0.0, optimizer__weight_decay=0.0,
+                         optimizer__schedule='constant', optimizer__reference_batch=4)
+    from s4mim_jax.training.state import build_model
+    from s4mim_jax.views import normalize
+    state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
+    model, label = build_model(config, tiny.CLASSES), batch['labeled']['label'].astype(np.int32)
+
+    def loss(params):
+        outputs, _ = model.apply({'params': params, 'batch_stats': state.batch_stats},
+                                 normalize(jnp.asarray(batch['labeled']['image'])), train=True, mutable=['batch_stats'])
+        logs = jax.nn.log_softmax(outputs.logits)
+        picked = jnp.take_along_axis(logs, jnp.where(label == 255, 0, label)[..., None], axis=-1)[..., 0]
+        return -jnp.sum(jnp.where(label == 255, 0.0, picked)) / np.sum(label != 255)
+
+    value, gradients = jax.value_and_grad(loss)(state.params)
+    expected = jax.tree.map(lambda p, g: p - config.optimizer.learning_rate * g, state.params, gradients)
+    after, metrics = make_train_step(config, tiny.CLASSES)(state, batch)
+    np.testing.assert_allclose(metrics['loss'].total, value, rtol=1e-5)
+    agree(expected, after.params, 1e-5)
+    assert int(after.step) == 1
+
+
+def test_accumulation_averages_micro_batches():
+    """Two equal micro-batches (examples 2i and 2i + 1 alike) give the gradient of one of them."""
+    config = tiny.config('supervised', batch=4, model__norm='group')
+    batch = tiny.batch(config)['labeled']
+    twice = {'labeled': {k: np.repeat(v, 2, axis=0) for k, v in batch.items()}}
+    state, once = create_state(config, tiny.CLASSES), make_train_step(config, tiny.CLASSES)
+    expected, _ = once(state, {'labeled': batch})
+    config.batch.update(labeled=8, accumulate=2)
+    config.optimizer.reference_batch *= 2
+    result, metrics = make_train_step(config, tiny.CLASSES)(state, twice)
+    agree(expected.params, result.params, 1e-6)
+    assert int(metrics['loss'].count) == 2
+
+
+def test_a_weight_of_zero_removes_the_work():
+    def flops(method, **changes):
+        config = tiny.config(method, batch=2, **changes)
+        state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
+        return make_train_step(config, tiny.CLASSES).lower(state, batch).compile().cost_analysis()['flops']
+
+    supervised = flops('supervised')
+    assert flops('fixmatch', method__consistency=0.0, method__supervised=1.0) == supervised
+    assert flops('fixmatch') > 2 * supervised
+
+
+def test_empty_masks_and_no_kept_pixel_stay_finite():
+    config = tiny.config('fixmatch', batch=2, method__tau=1.0)
+    batch = tiny.batch(config)
+    batch['labeled']['label'][:] = 255
+    batch['unlabeled']['valid'][:] = False
+    state, metrics = make_train_step(config, tiny.CLASSES)(create_state(config, tiny.CLASSES), batch)
+    assert float(metrics['loss'].total) == 0.0
+    assert all(np.isfinite(x).all() for x in leaves(state))
+
+
+def test_bfloat16_computes_in_bfloat16_and_keeps_float32_state():
+    config = tiny.config('supervised', batch=2, precision='bfloat16')
+    state = create_state(config, tiny.CLASSES)
+    lowered = make_train_step(config, tiny.CLASSES).lower(state, tiny.batch(config))
+    assert 'bf16' in lowered.as_text()
+    assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype('float32')}
+
+
+def test_seed_decides_the_start():
+    a, b, c = (create_state(tiny.config('supervised', seed=s), tiny.CLASSES) for s in (1, 1, 2))
+    agree(a, b, 0)
+    assert any((x != y).any() for x, y in zip(leaves(a.params), leaves(c.params)))
