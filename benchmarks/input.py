@@ -30,9 +30,11 @@ CASES = [
     ('labelled', LARGE, dict(with_unlabeled=False)),
     ('+ unlabelled', LARGE | {'method.cutmix.partner': 'batch'}, dict(with_hidden_labels=False)),
     ('+ unlabelled, hidden masks', LARGE | {'method.cutmix.partner': 'batch'}, {}),
-    ('+ unlabelled, self_view', LARGE | {'method.cutmix.partner': 'self_view'}, dict(with_hidden_labels=False)),
+    ('+ unlabelled, self_view', LARGE | {'method.cutmix.partner': 'self_view'},
+     dict(with_hidden_labels=False)),
     ('+ unlabelled, self_view, hidden masks', LARGE | {'method.cutmix.partner': 'self_view'}, {}),
-    ('+ unlabelled, independent', LARGE | {'method.cutmix.partner': 'independent'}, dict(with_hidden_labels=False)),
+    ('+ unlabelled, independent', LARGE | {'method.cutmix.partner': 'independent'},
+     dict(with_hidden_labels=False)),
     ('run of configs/camvid.py', {}, {}),
 ]
 
@@ -176,12 +178,13 @@ def main() -> None:
     needed = 1e3 * feed['images_per_batch'] / step['step_ms']
     step['images_per_second'] = needed
     step['pipeline_over_step'] = feed['images_per_cpu_second'] / needed
-    print(f'training step of the run: {step["step_ms"]:.0f} ms, consumes {needed:.0f} images/s; the pipeline on '
-          f'one core delivers {step["pipeline_over_step"]:.1f} times that\n'
+    print(f'training step of the run: {step["step_ms"]:.0f} ms, consumes {needed:.0f} images/s; '
+          f'the pipeline on one core delivers {step["pipeline_over_step"]:.1f} times that\n'
           f'host to device: {feed["batch_bytes"] / 1e6:.2f} MB a step')
     if arguments.output:
-        report = {'command': 'python benchmarks/input.py ' + ' '.join(sys.argv[1:]), 'cores': os.cpu_count(),
-                  'machine': platform.machine(), 'python': platform.python_version(), 'cases': cases, 'step': step}
+        report = {'command': 'python benchmarks/input.py ' + ' '.join(sys.argv[1:]),
+                  'cores': os.cpu_count(), 'machine': platform.machine(),
+                  'python': platform.python_version(), 'cases': cases, 'step': step}
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(report, indent=1) + '\n')
 

@@ -79,8 +79,9 @@ def test_flip_is_half_and_can_be_switched_off():
     assert [p.corner for p in placements[0]] == [p.corner for p in placements[1]]
 
 
-@pytest.mark.parametrize('size,crop,scale', [((23, 31), (17, 19), (0.5, 2.0)), ((31, 23), (40, 12), (0.2, 1.5)),
-                                             ((16, 16), (16, 16), (1.0, 1.0)), ((60, 50), (9, 9), (0.05, 0.3))])
+@pytest.mark.parametrize('size,crop,scale', [
+    ((23, 31), (17, 19), (0.5, 2.0)), ((31, 23), (40, 12), (0.2, 1.5)),
+    ((16, 16), (16, 16), (1.0, 1.0)), ((60, 50), (9, 9), (0.05, 0.3))])
 def test_crop_equals_resize_pad_crop_flip(size, crop, scale):
     image = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
     for bits in draws(25, seed=1):

@@ -214,7 +214,8 @@ def test_formats_and_shapes_of_a_batch():
     described = {kind: {name: (value.dtype.name, value.shape) for name, value in values.items()}
                  for kind, values in batch.items()}
     assert described == {
-        'labeled': {'image': ('uint8', (2, 6, 9, 3)), 'label': ('uint8', (2, 6, 9)), 'index': ('int32', (2,))},
+        'labeled': {'image': ('uint8', (2, 6, 9, 3)), 'label': ('uint8', (2, 6, 9)),
+                    'index': ('int32', (2,))},
         'unlabeled': {'image': ('uint8', (3, 2, 6, 9, 3)), 'valid': ('bool', (3, 2, 6, 9)),
                       'index': ('int32', (3,)), 'label': ('uint8', (3, 2, 6, 9))}}
 
@@ -260,8 +261,9 @@ def test_gray_and_transparent_images_decode_alike_in_both_ways():
         Image.fromarray(photograph((30, 40))).convert(mode).save(buffer, form)
         return buffer.getvalue()
 
-    images = [file(mode, form) for mode, form in (('L', 'JPEG'), ('CMYK', 'JPEG'), ('L', 'PNG'), ('LA', 'PNG'),
-                                                  ('RGBA', 'PNG'), ('P', 'PNG'), ('1', 'PNG'), ('RGB', 'BMP'))]
+    images = [file(mode, form) for mode, form in (
+        ('L', 'JPEG'), ('CMYK', 'JPEG'), ('L', 'PNG'), ('LA', 'PNG'), ('RGBA', 'PNG'), ('P', 'PNG'),
+        ('1', 'PNG'), ('RGB', 'BMP'))]
     world, c = World(images), config(crop=(12, 12), unlabeled=8)
     for window, kept in zip(batches(world, c, 2, keep_decoded=0), batches(world, c, 2)):
         assert_same(window, kept)
