@@ -18,6 +18,7 @@ def get_config(argument=None):
     config.model.freeze_norm = True  # eight crops are few for batch statistics
     config.model.decoder_width = 64
     config.model.low_level_width = 24
+    config.optimizer.update(learning_rate=5e-4, head_multiplier=4.0, weight_decay=0.01)
     config.total_steps = 2500
     config.eval.every = 250
     config.checkpoint.every = 250
