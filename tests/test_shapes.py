@@ -17,7 +17,7 @@ from s4mim_jax.data.shapes.scene import CLASSES, PALETTE, SIZE, draw
 from s4mim_jax.errors import InputError
 
 # Of the pixels and labels of twelve examples. It changes only with Shapes.VERSION.
-DIGEST = '85a0e4810e7ac3901465025bf34ccf29456c57104cbe930cb496c35bfc703422'
+DIGEST = 'e872963871bb4474a747212e3a2a2ac79429bc43b554eb13d0a32760f47c219b'
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ class Kind:
     figure: Callable  # of `figures`
     patterns: dict  # of `textures` -> weight
     hues: dict
+    seconds: dict  # 'dark', 'light' or 'any' -> weight: the pattern's second colour
     frequency: float  # relative to the other kinds
     radius: tuple[float, float]  # pixels of the final image
 
@@ -36,22 +37,23 @@ ANY = (0.0, 0.5)
 RED, TAN, YELLOW, GREEN, CYAN, BLUE, PINK = (
     (0.0, 0.03), (0.075, 0.025), (0.15, 0.025), (0.31, 0.06), (0.47, 0.03), (0.61, 0.05), (0.87, 0.05))
 KINDS = {
-    'ball': Kind(figures.ball, {textures.sectors: 4, textures.spots: 2, textures.plain: 2},
-                 {PINK: 6, BLUE: 2, ANY: 1}, 1.0, (13.0, 24.0)),
-    'ring': Kind(figures.ring, {textures.sectors: 3, textures.plain: 3, textures.stripes: 1},
-                 {BLUE: 6, RED: 2, ANY: 1}, 1.0, (15.0, 27.0)),
-    'brick': Kind(figures.block, {textures.bricks: 1}, {RED: 6, TAN: 2, ANY: 1}, 1.0, (16.0, 31.0)),
-    'crate': Kind(figures.crate, {textures.planks: 4, textures.checks: 1}, {TAN: 6, BLUE: 1, ANY: 1},
-                  1.0, (14.0, 25.0)),
-    'leaf': Kind(figures.leaf, {textures.veins: 5, textures.mottled: 1}, {GREEN: 7, RED: 2, ANY: 1},
-                 1.2, (16.0, 30.0)),
+    'ball': Kind(figures.ball, {textures.sectors: 4, textures.spots: 2, textures.plain: 1},
+                 {PINK: 7, BLUE: 1, ANY: 1}, {'any': 2, 'dark': 2, 'light': 1}, 1.0, (13.0, 24.0)),
+    'ring': Kind(figures.ring, {textures.sectors: 4, textures.plain: 1, textures.stripes: 1},
+                 {BLUE: 7, RED: 1, ANY: 1}, {'light': 5, 'any': 1}, 1.0, (15.0, 27.0)),
+    'brick': Kind(figures.block, {textures.bricks: 1}, {RED: 7, TAN: 1, ANY: 1},
+                  {'light': 5, 'dark': 1}, 1.0, (16.0, 31.0)),
+    'crate': Kind(figures.crate, {textures.planks: 4, textures.checks: 1}, {TAN: 7, BLUE: 1, ANY: 1},
+                  {'dark': 5, 'any': 1}, 1.0, (14.0, 25.0)),
+    'leaf': Kind(figures.leaf, {textures.veins: 5, textures.mottled: 1}, {GREEN: 7, RED: 1, ANY: 1},
+                 {'light': 3, 'dark': 2}, 1.2, (16.0, 30.0)),
     'star': Kind(figures.star, {textures.plain: 3, textures.mottled: 1, textures.rings: 1},
-                 {YELLOW: 7, PINK: 1, ANY: 1}, 1.1, (15.0, 28.0)),
-    'cone': Kind(figures.cone, {textures.bands: 5, textures.plain: 1}, {CYAN: 7, TAN: 2, ANY: 1},
-                 1.2, (15.0, 29.0)),
+                 {YELLOW: 7, PINK: 1, ANY: 1}, {'dark': 4, 'any': 1}, 1.1, (15.0, 28.0)),
+    'cone': Kind(figures.cone, {textures.bands: 6, textures.plain: 1}, {CYAN: 7, TAN: 1, ANY: 1},
+                 {'light': 5, 'any': 1}, 1.2, (15.0, 29.0)),
 }
-BUG = Kind(figures.bug, {textures.plain: 2, textures.spots: 1}, {(0.8, 0.05): 4, RED: 2, ANY: 1}, 0.0,
-           (4.0, 6.4))
+BUG = Kind(figures.bug, {textures.plain: 2, textures.spots: 1}, {(0.8, 0.05): 4, RED: 2, ANY: 1},
+           {'dark': 1}, 0.0, (4.5, 7.0))
 BUG_SHARE = 0.18  # of the images
 WIRE_SHARE = 0.42
 
@@ -151,8 +153,10 @@ def _object(chance, canvas, labels, light, name):
     darker = 1 - chance.between(0.15, 0.45) * shadow
 
     first = _color(chance, kind.hues)
-    second = (_color(chance, {ANY: 1}, (0.1, 1.0), (0.0, 1.0)) if chance.happens(0.2)
-              else first * chance.between(0.3, 0.65))
+    tone = chance.pick(kind.seconds)
+    second = (first * chance.between(0.25, 0.5) if tone == 'dark'
+              else first + (1 - first) * chance.between(0.35, 0.6) if tone == 'light'
+              else _color(chance, {ANY: 1}, (0.1, 1.0), (0.2, 1.0)))
     pattern = chance.pick(kind.patterns)
     surface = _mix(first, second, pattern(u, v, chance))
 
@@ -190,7 +194,7 @@ def _wire(chance, canvas, labels, x, y):
     u, v = dx * cos + dy * sin, dy * cos - dx * sin
     if chance.happens(0.6):
         v = v + chance.between(-0.004, 0.004) * u * u
-    half = chance.between(1.6, 3.2)
+    half = chance.between(1.8, 4.0)
     inside = abs(v) < half
     if chance.happens(0.35):  # ends somewhere
         inside &= u > chance.between(-0.4, 0.1) * FINE
