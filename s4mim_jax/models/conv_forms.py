@@ -7,6 +7,9 @@ All take x [B, H, W, C], a kernel [k, k, C or 1, D] of the same dtype, and zero 
 - `sliced`: a convolution is one product per tap over the part of the map where the tap reads a pixel
   and not padding. Large dilations leave most taps little to do, or nothing.
 - `shifted`: a depthwise convolution is a sum of shifted copies, each scaled per channel.
+
+Two have gradients of their own. Inside shard_map these give each device's share of a kernel's
+gradient, so a step that uses them needs `check_vma=False` and sums the shares itself.
 """
 
 import functools
@@ -124,9 +127,9 @@ def _shifted_backward(stride, dilation, around, saved, gradient):
     # Input p receives from output o by tap t where p = o * stride + t * dilation - before: a shifted sum
     # again, over the gradient spread by the stride and with the kernel reversed.
     reach = dilation * (kernel.shape[0] - 1)
-    spread = [(0, 0, 0), *((reach - before, n + before - (g - 1) * stride - 1, stride - 1)
-                           for n, g, (before, _) in zip(x.shape[1:3], gradient.shape[1:3], around)), (0, 0, 0)]
-    padded = lax.pad(gradient, jnp.zeros((), gradient.dtype), spread)
+    rows, columns = ((reach - before, n + before - (g - 1) * stride - 1, stride - 1)
+                     for n, g, (before, _) in zip(x.shape[1:3], gradient.shape[1:3], around))
+    padded = lax.pad(gradient, jnp.zeros((), gradient.dtype), ((0, 0, 0), rows, columns, (0, 0, 0)))
     return (_shifted_sum(padded, kernel[::-1, ::-1], 1, dilation, ((0, 0), (0, 0))),
             _kernel_gradient(x, gradient, kernel, stride, dilation, around))
 

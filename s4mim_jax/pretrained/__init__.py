@@ -33,7 +33,8 @@ def import_variables(source: str, model_config, num_classes: int, *, seed: int =
     weights = read_weights(source)
     if model_config.norm != 'batch':
         raise InputError(f'weights file {source} is of a network with BatchNorm; '
-                         f'config.model.norm={model_config.norm} cannot take it\nvalid: --config.model.norm=batch')
+                         f'config.model.norm={model_config.norm} cannot take it\n'
+                         'valid: --config.model.norm=batch')
     shapes = encoder_shapes(module)
     imported = match(weights, shapes, model_config.encoder, model_config.stem)
     padding = padding_of(weights)

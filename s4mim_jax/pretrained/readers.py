@@ -99,7 +99,8 @@ def _torch(path):
         import torch  # only here: no part of the project needs it otherwise
     except ImportError:
         raise InputError(f'weights file {path} is a PyTorch pickle, and PyTorch is not installed\n'
-                         'install it (pip install torch), or save the weights as .safetensors or .npz') from None
+                         'install it (pip install torch), or save the weights as .safetensors or .npz'
+                         ) from None
     try:
         # weights_only: a pickle from the internet must not run code.
         state = torch.load(path, map_location='cpu', weights_only=True)
