@@ -219,3 +219,16 @@ def test_progress_says_rate_and_rest(capsys, monkeypatch):
     for _ in range(4):
         counter.count()
     assert capsys.readouterr().err == 'checking files: 3/10, 0/s, 14 s left\n'
+
+
+def test_a_rotated_tiff_has_its_decoded_size():
+    from io import BytesIO
+
+    from s4mim_jax.data.facts import image_facts
+    from s4mim_jax.data.images import decode_image
+    image, file = Image.fromarray(np.zeros((20, 30, 3), np.uint8)), BytesIO()
+    tags = Image.Exif()
+    tags[0x0112] = 6  # turned by a quarter
+    image.save(file, 'TIFF', exif=tags)
+    facts = image_facts(file.getvalue(), 'turned.tif')
+    assert (facts.height, facts.width) == decode_image(file.getvalue(), 'turned.tif').shape[:2] == (30, 20)

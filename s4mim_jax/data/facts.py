@@ -54,7 +54,8 @@ def image_facts(data: bytes, name: str) -> ImageFacts:
         elif _plain_png(image, data):
             kind = 'png8'
     if not whole:  # truncated, or something behind the end, or a format without an end mark
-        decode_image(data, name)
+        # Pillow turns some formats (TIFF) when it decodes: what counts is the decoded size.
+        height, width = decode_image(data, name).shape[:2]
     return ImageFacts(height, width, kind)
 
 

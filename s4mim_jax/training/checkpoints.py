@@ -44,6 +44,12 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options,
                                               item_handlers=_handlers())
 
+    @staticmethod
+    def exist(workdir) -> bool:
+        """Whether the run folder holds a finished checkpoint; creates nothing."""
+        folder = Path(workdir) / FOLDER
+        return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())
+
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
@@ -58,15 +64,13 @@ class Checkpoints:
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
             loop=ocp.args.JsonSave(loop)))
 
-    def restore(self, config, num_classes: int, mesh) -> tuple[TrainState, dict] | None:
-        """The latest (state, loop), or None when there is none.
+    def restore(self, config, num_classes: int, mesh) -> tuple[TrainState, dict]:
+        """The latest (state, loop) of a folder where `exist` holds.
 
         Raises:
           InputError: the checkpoint is of another model, class count or optimiser.
         """
         step = self._manager.latest_step()
-        if step is None:
-            return None
         target = abstract_state(config, num_classes)
         items = _items(target)
         _compare(self._manager, step, items, self._manager.directory)

@@ -59,11 +59,15 @@ class _Run:
         if self.passes.unlabeled and not self.split.unlabeled:
             raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
                              f'{config.method.name} learns from them')
-        fresh = create_state(config, classes, self.mesh)
+        run_folder.check_writable(workdir)
+        begun = Checkpoints.exist(workdir)
+        if not begun:  # weights that do not fit end here, before the folder is made
+            self.state = create_state(config, classes, self.mesh)
+            self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
         self.checkpoints = Checkpoints(self.folder)
-        restored = self.checkpoints.restore(config, classes, self.mesh)
-        self.state, self.loop = restored or (fresh, {'best_step': None, 'best_miou': None, 'sums': {}})
+        if begun:
+            self.state, self.loop = self.checkpoints.restore(config, classes, self.mesh)
         self.completed = int(self.state.step)
         self.sums = Sums(self.loop['sums'])
         self.waiting = []  # metrics of steps whose values were not looked at yet

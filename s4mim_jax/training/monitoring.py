@@ -51,6 +51,7 @@ class Monitor:
         self._path, self._folder = workdir / METRICS, workdir / 'panels'
         truncate(self._path, completed)
         self._file = self._path.open('a')
+        from s4mim_jax.data import tensorflow_setup  # noqa: F401  hides accelerators before clu brings TensorFlow
         from clu import metric_writers
         self._writer = metric_writers.SummaryWriter(str(workdir))
 

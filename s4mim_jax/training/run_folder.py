@@ -20,6 +20,20 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-da
             'clu', 'numpy', 'pillow')
 
 
+def check_writable(workdir) -> None:
+    """Looks, without writing, whether `prepare` can work.
+
+    Raises:
+      InputError: the folder, or the nearest one above it, is no folder or may not be written.
+    """
+    nearest = Path(workdir).absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        why = 'may not be written' if nearest.is_dir() else 'is not a folder'
+        raise InputError(f'--workdir={workdir}: {nearest} {why}; name a folder that you may write')
+
+
 def prepare(workdir) -> Path:
     """Makes the folder and proves that it can be written.
 
