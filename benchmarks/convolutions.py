@@ -97,13 +97,14 @@ def network(encoder: str, platform_name: str | None = None):
 
 
 def device() -> dict:
-    """Where the figures come from."""
+    """Where the figures come from; `load` tells how much else ran there."""
     first = jax.devices()[0]
     model = first.device_kind
     if first.platform == 'cpu' and os.path.exists('/proc/cpuinfo'):
         lines = [line for line in open('/proc/cpuinfo', encoding='utf8') if line.startswith('model name')]
         model = lines[0].split(':')[1].strip() if lines else platform.processor()
     return dict(platform=first.platform, model=model, devices=jax.device_count(), cores=os.cpu_count(),
+                load=[round(x, 1) for x in os.getloadavg()],
                 jax=jax.__version__, python=platform.python_version())
 
 
