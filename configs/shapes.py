@@ -12,4 +12,10 @@ def get_config(argument=None):
     config.model.width = 32
     config.model.decoder_width = 64
     config.model.low_level_width = 16
+    config.model.aspp_rates = (2, 4, 6)  # the map at stride 16 is 6 x 6
+    config.data.scale = (0.75, 1.5)
+    config.optimizer.update(learning_rate=3e-3, schedule='cosine')
+    config.total_steps = 800
+    config.eval.every = 400
+    config.checkpoint.every = 400
     return compose(config, argument, __file__)
