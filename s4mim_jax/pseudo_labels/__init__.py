@@ -5,5 +5,5 @@ from s4mim_jax.pseudo_labels.refinement import coherence_table, margin, neighbor
 from s4mim_jax.pseudo_labels.selection import Target, select
 from s4mim_jax.pseudo_labels.teacher import blend, decay_at
 
-__all__ = ['Target', 'blend', 'coherence_table', 'decay_at', 'margin', 'neighbor_union', 'partition_threshold',
-           'select']
+__all__ = ['Target', 'blend', 'coherence_table', 'decay_at', 'margin', 'neighbor_union',
+           'partition_threshold', 'select']
