@@ -70,7 +70,7 @@ def base() -> ml_collections.ConfigDict:
         norm='batch',  # batch | group
         freeze_norm=False,  # encoder BatchNorm held at its running statistics
         width=64,  # channels of the first ResNet stage; 64 is the published network
-        aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48, dropout=0.0,
+        aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48,
         remat=False,
     ))
 

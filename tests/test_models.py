@@ -157,20 +157,6 @@ def test_group_norm_has_no_running_state():
     assert {p.split('/')[0] for p in shapes} == {'params'}
 
 
-def test_dropout_acts_in_training_only_and_needs_a_key_only_then():
-    images = jnp.zeros((1, 32, 32, 3))
-
-    def trace(rate, train, **rngs):
-        module = models.build(settings(dropout=rate), 3)
-        variables = jax.eval_shape(module.init, jax.random.key(0), images)
-        return str(jax.make_jaxpr(lambda v: module.apply(
-            v, images, train, mutable=['batch_stats'], rngs=rngs)[0])(variables))
-
-    assert 'random_bits' in trace(0.5, True, dropout=jax.random.key(0))
-    assert 'random_bits' not in trace(0.5, False)
-    assert 'random_bits' not in trace(0.0, True)
-
-
 def test_align_corners_reaches_both_resizes():
     images = jax.random.normal(jax.random.key(1), (1, 32, 48, 3))
     module, variables = narrow()
@@ -217,7 +203,7 @@ def test_another_platform_takes_xlas_own_convolutions():
     ('encoder', 'resnet19', 'mobilenet_v2, resnet18, resnet34, resnet50, resnet101'),
     ('decoder', 'fcn', 'deeplabv3plus'), ('stem', '5x5', '7x7, deep'), ('output_stride', 4, '8, 16, 32'),
     ('padding', 'valid', 'symmetric, same'), ('norm', 'layer', 'batch, group'),
-    ('aspp_rates', (6, -1), 'positive integers'), ('width', 0, 'at least 1'), ('dropout', 1.0, '[0, 1)')])
+    ('aspp_rates', (6, -1), 'positive integers'), ('width', 0, 'at least 1')])
 def test_unknown_values_are_refused_with_the_valid_ones(key, value, valid):
     with pytest.raises(InputError) as error:
         models.build(settings(**{key: value}), 3)

@@ -66,5 +66,3 @@ def validate(model_config) -> None:
     rates = tuple(model_config.aspp_rates)
     if not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise InputError(f'config.model.aspp_rates={rates} must hold positive integers, as (6, 12, 18)')
-    if not 0 <= model_config.dropout < 1:
-        raise InputError(f'config.model.dropout={model_config.dropout} must be in [0, 1)')

@@ -15,7 +15,6 @@ class ASPP(nn.Module):
     features: int
     rates: tuple[int, ...]
     style: Style
-    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -26,16 +25,11 @@ class ASPP(nn.Module):
         pooled = x.astype(jnp.float32).mean((1, 2), keepdims=True).astype(x.dtype)
         pooled = ConvNorm(self.features, 1, self.style, name='pooling')(pooled, train)
         branches.append(jnp.broadcast_to(pooled, branches[0].shape))
-        x = ConvNorm(self.features, 1, self.style, name='project')(jnp.concatenate(branches, -1), train)
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
+        return ConvNorm(self.features, 1, self.style, name='project')(jnp.concatenate(branches, -1), train)
 
 
 class DeepLabV3Plus(nn.Module):
-    """Encoder maps (low, ..., high) -> logits float32 [B, h, w, num_classes] at the size of low.
-
-    dropout acts on the output of the pyramid (as torchvision's DeepLabV3 does); it needs a
-    'dropout' key when it is above 0 in training.
-    """
+    """Encoder maps (low, ..., high) -> logits float32 [B, h, w, num_classes] at the size of low."""
 
     num_classes: int
     features: int
@@ -43,12 +37,11 @@ class DeepLabV3Plus(nn.Module):
     rates: tuple[int, ...]
     style: Style
     align_corners: bool = False
-    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, maps: tuple[jax.Array, ...], train: bool) -> jax.Array:
         low, high = maps[0], maps[-1]
-        high = ASPP(self.features, self.rates, self.style, self.dropout, name='aspp')(high, train)
+        high = ASPP(self.features, self.rates, self.style, name='aspp')(high, train)
         high = resize_bilinear(high, low.shape[1:3], self.align_corners).astype(self.style.dtype)
         low = ConvNorm(self.low_level_features, 1, self.style, name='reduce')(low, train)
         x = jnp.concatenate([low, high], -1)
@@ -63,4 +56,4 @@ def deeplabv3plus(model_config, num_classes: int, style: Style) -> DeepLabV3Plus
     """The decoder that `model_config` (config.model) describes."""
     return DeepLabV3Plus(num_classes, model_config.decoder_width, model_config.low_level_width,
                          tuple(model_config.aspp_rates), style, model_config.align_corners,
-                         model_config.dropout, name='decoder')
+                         name='decoder')

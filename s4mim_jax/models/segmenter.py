@@ -36,7 +36,7 @@ class Segmenter(nn.Module):
 
         Args:
           images: float32 [B, H, W, 3], normalised by ImageNet's mean and standard deviation.
-          train: batch statistics and dropout.
+          train: normalise by the batch's statistics and move the running ones.
           perturb: pure function of the encoder's maps, applied before the decoder; it may return
             another batch size (say, the maps and a dropped copy of them), which the logits follow.
         """

@@ -42,15 +42,10 @@ def build_model(config, num_classes: int, axis_name=None):
 
 def initial_variables(config, num_classes: int) -> dict:
     """Random variables from `config.seed`, with pretrained ones in their place if asked for."""
-    model = build_model(config, num_classes)
-    image = jnp.zeros((1, *config.data.crop, 3), jnp.float32)
-    variables = jax.jit(lambda: model.init(stream(config.seed, 'init', 0), image, train=False))()
     if config.model.pretrained:
         from s4mim_jax import pretrained  # readers are needed only here
-        imported = pretrained.import_variables(config.model.pretrained, config.model, num_classes)
-        # The file decides the encoder, the seed everything else.
-        variables = {name: dict(tree) | {'encoder': imported[name]['encoder']} for name, tree in variables.items()}
-    return variables
+        return pretrained.import_variables(config.model.pretrained, config.model, num_classes, seed=config.seed)
+    return models.init_variables(build_model(config, num_classes), stream(config.seed, 'init', 0))
 
 
 def _assemble(config, variables) -> TrainState:

@@ -1,0 +1,142 @@
+"""Loss terms and pseudo-labels against plain NumPy."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from s4mim_jax import terms
+from s4mim_jax.pseudo_labels import Target, blend, decay_at, select
+from s4mim_jax.terms.supervised import hard_pixels
+from s4mim_jax.training.passes import describe, plan
+from s4mim_jax.training.scene import channel_dropout, complementary_masks
+from s4mim_jax.training.step import _value
+from s4mim_jax.parallel import Collectives
+from s4mim_jax.validate import validate
+
+DRAW = np.random.default_rng(0)
+LOGITS = DRAW.normal(size=(2, 5, 6, 4)).astype(np.float32) * 3
+LABEL = np.where(DRAW.random((2, 5, 6)) < 0.2, 255, DRAW.integers(0, 4, (2, 5, 6)))
+
+
+def entropy(logits, label):
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    return -np.log(np.take_along_axis(p, label[..., None], -1)[..., 0])
+
+
+def value(ratios):
+    return float(_value(ratios, Collectives()))
+
+
+def method(name='supervised', **changes):
+    return tiny.config(name, **{f'method__{k}': v for k, v in changes.items()}).method
+
+
+def test_supervised_is_the_mean_over_labelled_pixels():
+    scene = SimpleNamespace(logits={'x': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL), method=method())
+    known = LABEL != 255
+    expected = entropy(LOGITS, np.where(known, LABEL, 0))[known].mean()
+    assert value(terms.TERMS['supervised'].loss(scene)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_ohem_keeps_hard_pixels_and_at_least_the_share():
+    pixels = np.where(LABEL != 255, entropy(LOGITS, np.where(LABEL != 255, LABEL, 0)), 0).astype(np.float32)
+    known = LABEL != 255
+    for keep in (0.1, 0.9):
+        kept = np.asarray(hard_pixels(jnp.asarray(pixels), jnp.asarray(known), 0.7, keep))
+        for image in range(2):
+            order = np.sort(pixels[image][known[image]])[::-1]
+            least = min(round(keep * 30), len(order))
+            limit = min(order[least - 1], -np.log(0.7))
+            np.testing.assert_array_equal(kept[image], known[image] & (pixels[image] >= limit))
+
+
+def test_ohem_switch_changes_the_supervised_loss_only_upwards():
+    scene = lambda kind: SimpleNamespace(logits={'x': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL),
+                                         method=method(supervised_loss=kind, ohem_keep=0.05))
+    assert value(terms.TERMS['supervised'].loss(scene('ohem'))) > value(terms.TERMS['supervised'].loss(scene('ce')))
+
+
+def test_consistency_divides_by_valid_pixels_and_averages_views():
+    target = Target(jnp.asarray(np.where(LABEL == 255, 0, LABEL)), jnp.asarray(DRAW.random(LABEL.shape) < 0.5),
+                    jnp.asarray(DRAW.random(LABEL.shape) < 0.8), None)
+    target = target._replace(kept=target.kept & target.valid)
+    scene = SimpleNamespace(logits={'s1': jnp.asarray(LOGITS), 's2': jnp.asarray(-LOGITS)},
+                            targets={'s1': target, 's2': target}, method=method('unimatch'))
+    one = lambda logits: (entropy(logits, np.asarray(target.label)) * np.asarray(target.kept)).sum() / np.asarray(
+        target.valid).sum()
+    assert value(terms.TERMS['consistency'].loss(scene)) == pytest.approx((one(LOGITS) + one(-LOGITS)) / 2, rel=1e-5)
+    scene.method = method('fixmatch')  # one strong view
+    assert value(terms.TERMS['consistency'].loss(scene)) == pytest.approx(one(LOGITS), rel=1e-5)
+
+
+def test_a_vector_ratio_is_a_mean_over_entries_that_occur():
+    ratio = terms.Ratio(jnp.asarray([6.0, 5.0, 0.0]), jnp.asarray([2, 1, 0]))
+    assert value([ratio]) == pytest.approx((3.0 + 5.0) / 2)
+    assert value([terms.Ratio(jnp.zeros(3), jnp.zeros(3, jnp.int32))]) == 0.0
+
+
+def test_selection_keeps_confident_valid_pixels():
+    probs = jax.nn.softmax(jnp.asarray(LOGITS))
+    valid = DRAW.random(LABEL.shape) < 0.7
+    target = select(probs, jnp.asarray(valid), method('fixmatch', tau=0.8))
+    np.testing.assert_array_equal(target.label, LOGITS.argmax(-1))
+    np.testing.assert_array_equal(target.kept, valid & (np.asarray(probs).max(-1) >= 0.8))
+    gradient = jax.grad(lambda z: select(jax.nn.softmax(z), valid, method('fixmatch')).confidence.sum())(LOGITS)
+    assert not np.any(gradient)
+
+
+def test_ema_starts_as_a_copy_and_copies_integers():
+    assert float(decay_at(0, 0.996)) == 0.0
+    assert float(decay_at(1, 0.996)) == 0.5
+    assert float(decay_at(10_000, 0.996)) == pytest.approx(0.996)
+    mixed = blend({'w': jnp.asarray([4.0]), 'n': jnp.asarray([4])}, {'w': jnp.asarray([2.0]), 'n': jnp.asarray([2])}, 0.75)
+    assert float(mixed['w'][0]) == 3.5 and int(mixed['n'][0]) == 2
+
+
+def test_feature_masks():
+    keys = jax.random.split(jax.random.key(0), 200)
+    dropped = np.asarray(channel_dropout(keys, 64, 0.5))
+    assert set(np.unique(dropped)) == {0.0, 2.0} and abs((dropped == 0).mean() - 0.5) < 0.02
+    first, second = map(np.asarray, complementary_masks(keys, 64))
+    np.testing.assert_array_equal(first + second, 2.0)
+    ones = (first == 1).all(axis=1)
+    assert 0.35 < ones.mean() < 0.65 and set(np.unique(first[~ones])) == {0.0, 2.0}
+    np.testing.assert_array_equal(channel_dropout(keys[3:5], 64, 0.5), dropped[3:5])  # not of the batch around it
+
+
+CALLS = {
+    'supervised': ('none', False, [(('x',), ('x',))]),
+    'fixmatch': ('self', False, [(('x', 'w'), ('x', 'w')), (('s1',), ('s1',))]),
+    'unimatch': ('self', False, [(('x', 'w'), ('x', 'w', 'w_dropped')), (('s1', 's2'), ('s1', 's2'))]),
+    'unimatch_v2': ('ema', False, [(('x',), ('x',)), (('s1', 's2'), ('s1', 's2'))]),
+}
+
+
+@pytest.mark.parametrize('name', CALLS)
+def test_network_calls_of_a_method(name):
+    passes = plan(method(name))
+    assert (passes.teacher, passes.partner, [tuple(c) for c in passes.calls]) == CALLS[name]
+
+
+def test_switches_change_the_calls_and_nothing_else():
+    base = plan(method('unimatch'))
+    assert plan(method('unimatch', feature_perturbation=0.0)).calls[0].decoded == ('x', 'w')
+    assert plan(method('unimatch', strong_views=1)).calls == (base.calls[0], (('s1',), ('s1',)))
+    config = tiny.config('unimatch', method__cutmix__partner='self_view')
+    assert plan(config.method).partner and plan(config.method).calls == base.calls
+    config.method.cutmix.probability = 0.0  # no CutMix, no partner to look at
+    assert plan(config.method) == base
+    config.method.teacher.kind = 'ema'
+    config.method.feature_perturbation = 0.0
+    assert 'w' not in plan(config.method).views  # the EMA looks at it instead
+    assert 'EMA teacher' in describe(config)
+
+
+@pytest.mark.parametrize('name', CALLS)
+def test_every_method_is_valid(name):
+    validate(tiny.config(name))
