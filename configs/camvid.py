@@ -1,7 +1,8 @@
 """CamVid: 11 classes of driving scenes at 180 x 240, crops of 128 x 160, ImageNet MobileNetV2.
 
 `--config=configs/camvid.py:unimatch,split=1_16`; images and splits as `folder` or the original
-`train/ trainannot/` layout. Pass `--config.model.pretrained=FILE` for the ImageNet weights.
+`train/ trainannot/` layout. The runs of the README add ImageNet weights and hold their statistics:
+`--config.model.pretrained=FILE --config.model.freeze_norm=true`.
 """
 
 from s4mim_jax.config import base, compose
@@ -15,7 +16,6 @@ def get_config(argument=None):
     config.data.crop = (128, 160)
     config.model.encoder = 'mobilenet_v2'
     config.model.padding = 'same'
-    config.model.freeze_norm = True  # eight crops are few for batch statistics
     config.model.decoder_width = 64
     config.model.low_level_width = 24
     config.optimizer.update(learning_rate=5e-4, head_multiplier=4.0, weight_decay=0.01)

@@ -6,7 +6,7 @@
 #   METHOD=fixmatch STEPS=200 launch/quickstart.sh     other choices
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-folder=${1:-$here/quickstart}
+folder=$(realpath -m "${1:-$here/quickstart}")  # relative to where the user stands
 method=${METHOD:-unimatch}
 steps=${STEPS:-400}
 cd "$here"

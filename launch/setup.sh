@@ -13,7 +13,7 @@ case $kind in
   *) echo "error: launch/setup.sh $kind: valid are cpu, tpu, cuda, plan" >&2; exit 2 ;;
 esac
 
-usable() { "$1" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+usable() { "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
 venv=${S4MIM_VENV:-.venv}
 if [ ! -x "$venv/bin/python" ]; then
   python=
@@ -25,7 +25,7 @@ if [ ! -x "$venv/bin/python" ]; then
     exit 2
   fi
   echo "setup: $("$python" --version) -> $venv"
-  "$python" -m venv "$venv"
+  "$python" -m venv "$venv" || { rm -rf "$venv"; exit 1; }  # a half-made one would be taken for whole
 fi
 
 # The stamp holds what was asked for; pip runs again only when that changes.

@@ -107,12 +107,16 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError) as error:
-        raise InputError(f'--config={name}: the file cannot be read as Python: {error}') from None
-    if not hasattr(module, 'get_config'):
-        raise InputError(f'--config={name}: the file has no get_config(argument) function')
-    config = module.get_config(argument or None)
+        config = module.get_config(argument or None)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's file raises is an error of that file
+        message = str(error).partition('\n')[0]
+        raise InputError(f'--config={name}: the config file fails: {type(error).__name__}: {message}') from None
     for key, value in overrides:
+        if key == 'method.name':
+            raise InputError('--config.method.name only labels a run; name the method after the colon: '
+                             f'--config={name}:{value}')
         assign(config, key, value)
     return config.lock()
 

@@ -107,7 +107,7 @@ def base() -> ml_collections.ConfigDict:
     ))
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
     config.log = ml_collections.ConfigDict(dict(every=50, images=4))
-    return config
+    return config.lock()  # a config file may set keys, not invent them
 
 
 def compose(config, argument: str | None, file: str, default: str = 'unimatch'):

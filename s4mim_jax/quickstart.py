@@ -16,6 +16,7 @@ from s4mim_jax import command
 from s4mim_jax.errors import InputError
 from s4mim_jax.training.progress import duration
 from s4mim_jax.training.run_folder import prepare, read_json
+from s4mim_jax.validate import validate
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'shapes.py'
 HOST = 'supervised'
@@ -28,6 +29,8 @@ def main(positional, config_file, overrides) -> int:
         raise InputError('quickstart takes --output, --method, --steps and --config.KEY=VALUE overrides')
     if values.steps < 1:
         raise InputError(f'--steps={values.steps}: must be at least 1')
+    for method in (HOST, values.method):  # a wrong name ends here, not after the first run
+        validate(command.load_config(f'{CONFIG}:{method}', overrides))
     folder, started = prepare(values.output), time.monotonic()
     extra = [f'--config.{key}={text}' for key, text in overrides]
     scores = {}

@@ -21,11 +21,11 @@ AT_LEAST = {
     'optimizer.reference_batch': 1, 'optimizer.warmup_steps': 0, 'eval.every': 0, 'eval.batch': 1,
     'eval.multiple': 1, 'checkpoint.every': 0, 'log.every': 1, 'log.images': 0, 'model.width': 1,
     'optimizer.learning_rate': 0.0, 'optimizer.weight_decay': 0.0, 'optimizer.head_multiplier': 0.0,
-    'optimizer.clip_norm': 0.0, 'seed': 0,
+    'optimizer.clip_norm': 0.0,
 }
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
-          'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum')
+          'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect')
 
@@ -56,8 +56,18 @@ def validate(config) -> None:
             _refuse(config, key, 'must be (height, width), two positive integers')
     for key in RANGES:
         pair = read(config, key)
-        if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+        if len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair) or not 0 < pair[0] <= pair[1]:
             _refuse(config, key, 'must be (low, high) with 0 < low <= high')
+    if config.method.cutmix.area[1] > 1:
+        _refuse(config, 'method.cutmix.area', 'shares of the image, at most 1')
+    if not 0 <= config.seed < 2**32:
+        _refuse(config, 'seed', 'must lie in 0 .. 2**32 - 1')
+    for key in ('optimizer.b1', 'optimizer.b2', 'optimizer.momentum'):
+        if read(config, key) == 1:
+            _refuse(config, key, 'must be below 1')
+    if config.model.freeze_norm and not config.model.pretrained:
+        raise InputError('--config.model.freeze_norm=true holds BatchNorm at the statistics of pretrained weights, but '
+                         '--config.model.pretrained is None\nname a weights file, or set --config.model.freeze_norm=false')
     if config.method.feature_dropout >= 1.0:
         _refuse(config, 'method.feature_dropout', 'must be below 1')
     if not terms.active(config.method):

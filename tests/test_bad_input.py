@@ -59,6 +59,10 @@ def refuse(monkeypatch, capsys, dataset, workdir, *extra, method='fixmatch', con
     (['--num_processes=2'], ['--coordinator', '--process_id']),
     (['--no_such_flag=2'], ['no_such_flag']),
     (['stray'], ['stray']),
+    (['--config.method.name=unimatch'], ['method.name', 'after the colon']),
+    (['--config.model.freeze_norm=true'], ['freeze_norm', 'model.pretrained']),
+    (["--config.data.scale=('a', 2)"], ['data.scale', 'low', 'high']),
+    (['--config.seed=4294967296'], ['seed', '2**32']),
 ])
 def test_usage_and_config(monkeypatch, capsys, good, tmp_path, extra, words):
     message = refuse(monkeypatch, capsys, good, tmp_path / 'run', *extra)
@@ -71,6 +75,15 @@ def test_unknown_method_and_missing_config(monkeypatch, capsys, good, tmp_path):
     assert 'fixmatsch' in message and 'unimatch' in message
     message = refuse(monkeypatch, capsys, good, tmp_path / 'run', config=f'{ROOT}/configs/nowhere.py')
     assert 'nowhere.py' in message and 'camvid.py' in message
+
+
+def test_a_config_file_that_fails(monkeypatch, capsys, good, tmp_path):
+    head = 'from s4mim_jax.config import base, compose\ndef get_config(argument=None):\n    config = base()\n'
+    for line, words in (('config.optimizer.lr = 1', 'lr'), ('config.total_steps = "many"', 'TypeError'),
+                        ('return 1 / 0', 'ZeroDivisionError')):
+        (tmp_path / 'mine.py').write_text(f'{head}    {line}\n')
+        message = refuse(monkeypatch, capsys, good, tmp_path / 'run', config=f'{tmp_path}/mine.py:fixmatch')
+        assert 'mine.py' in message and words in message
 
 
 def test_missing_folder(monkeypatch, capsys, tmp_path):
@@ -151,6 +164,7 @@ def test_checkpoint_of_another_model(monkeypatch, capsys, dataset, tmp_path, cha
     checkpoints = Checkpoints(tmp_path / 'run')
     checkpoints.save(create_state(config, 3), {'best_step': None, 'best_miou': None, 'sums': {}})
     checkpoints.close()
+    # No config.json there: what speaks is the checkpoint itself.
     before = sorted(str(p) for p in (tmp_path / 'run').rglob('*'))
     if change == 'classes':
         (dataset / 'classes.txt').write_text('0 ground\n1 wall\n2 roof\n3 sky\n')

@@ -112,7 +112,7 @@ def test_feature_masks():
 CALLS = {
     'supervised': ('none', False, [(('x',), ('x',))]),
     'fixmatch': ('self', False, [(('x', 'w'), ('x', 'w')), (('s1',), ('s1',))]),
-    'unimatch': ('self', False, [(('x', 'w'), ('x', 'w', 'w_dropped')), (('s1', 's2'), ('s1', 's2'))]),
+    'unimatch': ('self', True, [(('x', 'w'), ('x', 'w', 'w_dropped')), (('s1', 's2'), ('s1', 's2'))]),
     'unimatch_v2': ('ema', False, [(('x',), ('x',)), (('s1', 's2'), ('s1', 's2'))]),
 }
 
@@ -127,10 +127,11 @@ def test_switches_change_the_calls_and_nothing_else():
     base = plan(method('unimatch'))
     assert plan(method('unimatch', feature_perturbation=0.0)).calls[0].decoded == ('x', 'w')
     assert plan(method('unimatch', strong_views=1)).calls == (base.calls[0], (('s1',), ('s1',)))
-    config = tiny.config('unimatch', method__cutmix__partner='self_view')
-    assert plan(config.method).partner and plan(config.method).calls == base.calls
-    config.method.cutmix.probability = 0.0  # no CutMix, no partner to look at
-    assert plan(config.method) == base
+    config = tiny.config('unimatch')
+    config.method.cutmix.partner = 'batch'  # its partner is in the batch: no pass of its own
+    assert plan(config.method) == base._replace(partner=False)
+    config.method.cutmix.update(partner='independent', probability=0.0)  # no CutMix, no partner to look at
+    assert plan(config.method) == base._replace(partner=False)
     config.method.teacher.kind = 'ema'
     config.method.feature_perturbation = 0.0
     assert 'w' not in plan(config.method).views  # the EMA looks at it instead

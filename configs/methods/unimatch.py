@@ -8,3 +8,4 @@ def apply(config):
     config.method.update(supervised=0.5, consistency=0.25, strong_views=2,
                          feature_perturbation=0.25, feature_dropout=0.5, tau=0.95)
     config.method.teacher.kind = 'self'
+    config.method.cutmix.partner = 'self_view'  # as released: another crop of the same image

@@ -62,10 +62,10 @@ class Collectives(NamedTuple):
         they are whenever a device holds an even number.
         """
         size = array.shape[0]
-        if self.axes is not None and size == 1 and lax.axis_size(self.axes) > 1:
-            devices = lax.axis_size(self.axes)
-            pairs = [(i, i ^ 1 if i ^ 1 < devices else i) for i in range(devices)]
-            return lax.ppermute(array, self.axes, pairs)
+        if self.axes is not None and size % 2 and lax.axis_size(self.axes) > 1:
+            # Pairs straddle devices: look at the whole batch and keep one's own rows.
+            whole = Collectives().swap_pairs(lax.all_gather(array, self.axes, tiled=True))
+            return lax.dynamic_slice_in_dim(whole, lax.axis_index(self.axes) * size, size)
         if size % 2 == 0:
             return array.reshape(size // 2, 2, *array.shape[1:])[:, ::-1].reshape(array.shape)
         return array[jnp.minimum(jnp.arange(size) ^ 1, size - 1)]

@@ -26,13 +26,13 @@ def make_mesh(config, devices=None) -> Mesh:
     return Mesh(np.asarray(devices).reshape(data, fsdp), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
-def check_batch(config, shards: int) -> None:
-    """Each micro-batch must fill every device evenly.
+def check_batch(config, shards: int, unlabeled: bool = True) -> None:
+    """Each micro-batch must fill every device evenly; `unlabeled`: whether the method has such a stream.
 
     Raises:
       InputError: naming the batch key, the devices and the nearest sizes that work.
     """
-    for key in ('labeled', 'unlabeled'):
+    for key in ('labeled', 'unlabeled') if unlabeled else ('labeled',):
         size, unit = config.batch[key], shards * config.batch.accumulate
         if size < 1 or size % unit:
             raise InputError(f'config.batch.{key}={size} is not divisible by {shards} device(s) x '

@@ -1,9 +1,11 @@
 """The training loop. The order of operations inside it is the contract of a resume, see `_run`."""
 
+import sys
 import time
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
 from s4mim_jax.data.evaluation_stream import evaluation_batches
@@ -51,7 +53,7 @@ class _Run:
         classes = self.source.num_classes
         models.build(config.model, classes)
         self.mesh = make_mesh(config)
-        check_batch(config, self.mesh.size)
+        check_batch(config, self.mesh.size, self.passes.unlabeled)
         memory.check_crop(config, classes, self.passes, self.mesh.size)
         needed = self.split.labeled + (self.split.unlabeled if self.passes.unlabeled else ())
         self.tables = data.check_samples(self.source, needed)
@@ -61,7 +63,9 @@ class _Run:
                              f'{config.method.name} learns from them')
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
-        if not begun:  # weights that do not fit end here, before the folder is made
+        if begun:
+            run_folder.check_same_run(workdir, config, self.split)
+        else:  # weights that do not fit end here, before the folder is made
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
@@ -75,6 +79,10 @@ class _Run:
 
     def run(self) -> int:
         config = self.config
+        if self.completed >= config.total_steps:  # before anything is written
+            self._say(f'{self.folder} has completed {self.completed} of {config.total_steps} steps: nothing to do')
+            self.checkpoints.close()
+            return 0
         if self.main:
             self._describe()
         self.monitor = Monitor(self.folder, self.completed) if self.main else None
@@ -82,13 +90,11 @@ class _Run:
         self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
         self.progress = Progress(self.completed, config.total_steps, config.batch.labeled +
                                  (config.batch.unlabeled if self.passes.unlabeled else 0))
-        if self.completed >= config.total_steps:
-            self._say(f'{self.folder} has completed {self.completed} of {config.total_steps} steps: nothing to do')
-            return 0
         try:
             return self._run()
         except _NonFinite as error:
-            print(f'error: {error}', flush=True)
+            if self.main:
+                print(f'error: {error}', file=sys.stderr, flush=True)
             return NON_FINITE
         finally:
             self.checkpoints.close()
@@ -122,22 +128,24 @@ class _Run:
             self.progress.step = self.completed
             self.waiting.append(metrics)
             last = self.completed == config.total_steps
-            if self.completed % config.log.every == 0 or last:
+            log = self.completed % config.log.every == 0 or last
+            if log:
                 self._log()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
-            if evaluate or save or self.stop.signal:
+            stop = self._agreed_signal(log or evaluate or save)
+            if evaluate or save or stop:
                 self._look_at_metrics()
                 self.progress.pause()
                 if evaluate:
                     save |= self._evaluate(batch)
-                if save or self.stop.signal:
+                if save or stop:
                     self._save()
-                if self.stop.signal and not last:
+                if stop and not last:
                     self.checkpoints.wait()
-                    self._say(f'stopped by signal {self.stop.signal} after step {self.completed}; saved. '
+                    self._say(f'stopped by signal {stop} after step {self.completed}; saved. '
                               'The same command continues.')
-                    return self.stop.exit_status
+                    return 128 + stop  # the shell's convention
                 self.progress.begin()
             if last:
                 break
@@ -145,6 +153,15 @@ class _Run:
         self._say(f'done: {self.completed} steps, best {config.eval.split} mIoU {self.loop["best_miou"]:.4f} '
                   f'at step {self.loop["best_step"]}; {self.folder}')
         return 0
+
+    def _agreed_signal(self, meeting: bool) -> int | None:
+        """The signal to obey after this step. Saving takes every process, so several processes obey one
+        only at a step where all of them ask (`meeting`: logging, evaluating, saving)."""
+        if jax.process_count() == 1:
+            return self.stop.signal
+        if not meeting:
+            return None
+        return int(np.max(multihost_utils.process_allgather(np.int32(self.stop.signal or 0)))) or None
 
     def _compile(self, batch):
         started = time.perf_counter()

@@ -70,18 +70,19 @@ def make_optimizer(config) -> optax.GradientTransformation:
     """The chain: clip, decay and momentum (or Adam), group multiplier, schedule.
 
     SGD adds the weight decay before the momentum, as PyTorch does; AdamW decays after the
-    adaptive scaling (decoupled), `adam` and `amsgrad` before it (L2, as in PyTorch).
+    adaptive scaling (decoupled), `adam` and `amsgrad` before it (L2, as in PyTorch). A part that is
+    off is the identity, so that a checkpoint resumes with clipping or decay switched on.
     """
     o = config.optimizer
     factor, peak = schedule(config), base_learning_rate(config)
-    decay = [optax.add_decayed_weights(o.weight_decay)] if o.weight_decay else []
+    decay = [optax.add_decayed_weights(o.weight_decay) if o.weight_decay else optax.identity()]
     rules = {
         'sgd': lambda: [*decay, optax.trace(decay=o.momentum)],
         'adamw': lambda: [optax.scale_by_adam(b1=o.b1, b2=o.b2), *decay],
         'adam': lambda: [*decay, optax.scale_by_adam(b1=o.b1, b2=o.b2)],
         'amsgrad': lambda: [*decay, optax.scale_by_amsgrad(b1=o.b1, b2=o.b2)],
     }
-    clip = [optax.clip_by_global_norm(o.clip_norm)] if o.clip_norm else []
-    heads = [_scale_heads(o.head_multiplier)] if o.head_multiplier != 1.0 else []
-    return optax.chain(*clip, *rules[o.name](), *heads,
+    clip = optax.clip_by_global_norm(o.clip_norm) if o.clip_norm else optax.identity()
+    heads = _scale_heads(o.head_multiplier) if o.head_multiplier != 1.0 else optax.identity()
+    return optax.chain(clip, *rules[o.name](), heads,
                        optax.scale_by_schedule(lambda step: -peak * factor(step)))

@@ -23,7 +23,8 @@ def make_look(config, num_classes: int, mesh) -> Callable:
     """
     passes, model = plan(config.method), build_model(config, num_classes)
     collectives = Collectives(shards=mesh.size)
-    count = min(config.log.images, config.batch.labeled, config.batch.unlabeled)
+    count = min(config.log.images, config.batch.labeled,
+                config.batch.unlabeled if passes.unlabeled else config.batch.labeled)
 
     def look(variables, teacher, batch, step):
         scene, _ = compose_scene(model, config, passes, collectives, variables, teacher, batch, step)

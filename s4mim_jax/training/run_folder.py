@@ -84,6 +84,46 @@ def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
     return config.lock()
 
 
+# Keys that a resumed run may change: they do not decide what the steps so far have computed.
+FREE = ('total_steps', 'optimizer.', 'eval.', 'checkpoint.', 'log.', 'mesh.', 'partition', 'data.dir', 'data.cache',
+        'model.pretrained', 'model.remat')
+
+
+def check_same_run(workdir, config, split) -> None:
+    """Refuses to go on in a folder that holds another run.
+
+    Raises:
+      InputError: naming the first key that differs (seed, data, method, model, batch, views), or
+        that the split's lists were changed.
+    """
+    folder = Path(workdir)
+    if not (folder / 'config.json').exists():
+        return
+    stored, asked = _flat(read_json(folder / 'config.json')), _flat(config.to_dict())
+    changed = [key for key in sorted(stored.keys() | asked.keys())
+               if stored.get(key) != asked.get(key) and not key.startswith(FREE)]
+    if changed:
+        key = 'method.name' if 'method.name' in changed else changed[0]
+        raise InputError(f'{workdir} holds another run: {key} is {stored.get(key)!r} there, '
+                         f'{asked.get(key)!r} in this config ({len(changed)} keys differ)\n'
+                         'valid: the config of that run, or another --workdir')
+    there = read_json(folder / 'run.json')['split']['hash'] if (folder / 'run.json').exists() else split.hash
+    if there != split.hash:
+        raise InputError(f'{workdir} holds a run on other images: split {split.name} has hash {split.hash[:12]}, '
+                         f'there {there[:12]}\nvalid: the split lists of that run, or another --workdir')
+
+
+def _flat(tree, prefix='') -> dict:
+    """Dotted key -> value, with tuples as the lists that JSON makes of them."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f'{prefix}{key}.')
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
 def _fill(node, values, path, prefix):
     for key, value in values.items():
         if key not in node.keys():

@@ -92,20 +92,23 @@ def _perturbation(call, sizes, config, collectives, batch, step):
     paired = config.method.complementary_dropout and call.views == STRONG
     if not dropped and not paired:
         return None
-    keys = example_keys(config.seed, 'features/' + '/'.join(call.decoded), step, batch['unlabeled']['index'])
+    # Named by what is drawn, not by the call: switching another view off changes no draw.
+    name = 'features/paired' if paired else 'features/dropped'
+    keys = example_keys(config.seed, name, step, batch['unlabeled']['index'])
     order = list(sizes.values())
 
     def perturb(features):
-        return tuple(change(feature) for feature in features)
+        return tuple(change(feature, level) for level, feature in enumerate(features))
 
-    def change(feature):
+    def change(feature, level):
         parts = dict(zip(call.views, collectives.split(feature, order)))
         if paired:
             masks = complementary_masks(keys, feature.shape[-1])
             return collectives.join([parts[v] * m.astype(feature.dtype)[:, None, None]
                                      for v, m in zip(call.views, masks)])
-        second = [parts[DROPPED[d]] * channel_dropout(keys, feature.shape[-1], config.method.feature_dropout)
-                  .astype(feature.dtype)[:, None, None] for d in dropped]
+        own = jax.vmap(lambda key: jax.random.fold_in(key, level))(keys)  # levels drop independently
+        keep = channel_dropout(own, feature.shape[-1], config.method.feature_dropout).astype(feature.dtype)
+        second = [parts[DROPPED[d]] * keep[:, None, None] for d in dropped]
         return collectives.join([feature, *second])
 
     return perturb

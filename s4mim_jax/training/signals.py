@@ -24,8 +24,3 @@ class StopRequest:
     def __exit__(self, *error):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-
-    @property
-    def exit_status(self) -> int:
-        """128 + the signal's number, the shell's convention."""
-        return 128 + self.signal

@@ -104,6 +104,8 @@ def _local_step(config, num_classes, collectives):
         metrics['gradient_norm'] = Metric(optax.global_norm(gradients), jnp.ones((), jnp.int32))
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        # After the update: an update that explodes must not be saved before the next step's loss shows it.
+        metrics['parameter_norm'] = Metric(optax.global_norm(params), jnp.ones((), jnp.int32))
         teacher = _follow(config, state, params, statistics)
         return TrainState(state.step + 1, params, statistics, opt_state, teacher), metrics
 
