@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from s4mim_jax.errors import InputError
+from s4mim_jax.training.amsgrad import scale_by_amsgrad
 
 
 def base_learning_rate(config) -> float:
@@ -80,7 +81,7 @@ def make_optimizer(config) -> optax.GradientTransformation:
         'sgd': lambda: [*decay, optax.trace(decay=o.momentum)],
         'adamw': lambda: [optax.scale_by_adam(b1=o.b1, b2=o.b2), *decay],
         'adam': lambda: [*decay, optax.scale_by_adam(b1=o.b1, b2=o.b2)],
-        'amsgrad': lambda: [*decay, optax.scale_by_amsgrad(b1=o.b1, b2=o.b2)],
+        'amsgrad': lambda: [*decay, scale_by_amsgrad(b1=o.b1, b2=o.b2)],
     }
     clip = optax.clip_by_global_norm(o.clip_norm) if o.clip_norm else optax.identity()
     heads = _scale_heads(o.head_multiplier) if o.head_multiplier != 1.0 else optax.identity()
