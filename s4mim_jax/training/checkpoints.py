@@ -5,6 +5,7 @@ and optimiser state) and `loop` (JSON: the best score so far and the sums not lo
 evaluation restores the first one only.
 """
 
+import os
 from pathlib import Path
 
 import jax
@@ -48,7 +49,8 @@ class Checkpoints:
     def exist(workdir) -> bool:
         """Whether the run folder holds a finished checkpoint; creates nothing."""
         folder = Path(workdir) / FOLDER
-        return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())
+        # os.path's: pathlib's raises below a folder that may not be searched.
+        return os.path.isdir(folder) and any(name.isdigit() for name in os.listdir(folder))
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -105,7 +107,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     if weights not in ('teacher', 'student'):
         raise InputError(f'--weights={weights}: valid are teacher and student')
     folder = Path(workdir).absolute() / FOLDER
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f'{workdir}: no {FOLDER}/ folder; --workdir must be a folder that train has written')
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager(folder, options=options, item_handlers=_handlers()) as manager:

@@ -1,17 +1,32 @@
 """Will it fit? A lower bound before compiling, the compiler's own figure after."""
 
 import os
+from pathlib import Path
 
 import jax
 
 from s4mim_jax.errors import InputError
+
+# Where a container reads the limit of its control group: version 2, version 1.
+LIMIT_FILES = ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes')
+
+
+def host_bytes() -> int:
+    """Memory of this machine, or of the control group that the process runs in where that is less."""
+    limits = [os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')]
+    for name in LIMIT_FILES:
+        try:
+            limits.append(int(Path(name).read_text()))
+        except (OSError, ValueError):  # no such version here; 'max' is no limit
+            continue
+    return min(limits)
 
 
 def device_bytes() -> int | None:
     """Memory that one device may use: the accelerator's, or this machine's share a CPU device."""
     device = jax.local_devices()[0]
     if device.platform == 'cpu':
-        return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // jax.local_device_count()
+        return host_bytes() // jax.local_device_count()
     statistics = device.memory_stats() or {}
     return statistics.get('bytes_limit')
 

@@ -17,7 +17,7 @@ from s4mim_jax.errors import InputError
 from s4mim_jax.overrides import assign
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'ml-collections',
-            'clu', 'numpy', 'pillow')
+            'clu', 'numpy', 'pillow', 'tensorflow', 'tensorflow-cpu', 'dm-pix')
 
 
 def check_writable(workdir) -> None:
@@ -27,10 +27,11 @@ def check_writable(workdir) -> None:
       InputError: the folder, or the nearest one above it, is no folder or may not be written.
     """
     nearest = Path(workdir).absolute()
-    while not nearest.exists() and nearest != nearest.parent:
+    # os.path's functions: pathlib's raise below a folder that may not be searched.
+    while not os.path.exists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        why = 'may not be written' if nearest.is_dir() else 'is not a folder'
+    if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK | os.X_OK):
+        why = 'may not be written' if os.path.isdir(nearest) else 'is not a folder'
         raise InputError(f'--workdir={workdir}: {nearest} {why}; name a folder that you may write')
 
 
@@ -45,7 +46,7 @@ def prepare(workdir) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f'.probe-{os.getpid()}'
         probe.write_text('')
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # processes that share a folder and an id share the probe
     except OSError as error:
         raise InputError(f'--workdir={workdir} cannot be written ({error.strerror}); '
                          'name a folder that you may write') from None
