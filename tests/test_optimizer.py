@@ -47,7 +47,7 @@ def test_sgd_decays_before_momentum_as_pytorch_does(problem):
 def test_adam_family(problem, name):
     start, gradients = problem
     w, m, v, largest = start.astype(np.float64), 0.0, 0.0, 0.0
-    gradients = gradients * np.array([[4.0], [0.1], [0.05], [1.0]], np.float32)  # so that the maximum holds for a while
+    gradients = gradients * np.float32([[4.0], [0.1], [0.05], [1.0]])  # a maximum that holds for a while
     for t, g in enumerate(gradients.astype(np.float64), 1):
         g = g if name == 'adamw' else g + 0.3 * w
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
