@@ -56,11 +56,12 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
       output: folder that exists. confidence: write ID_confidence.png too.
 
     Returns:
-      the files that could not be read; each was reported on stderr.
+      the files that could not be read; each was reported on stderr. The last line on stdout counts
+      the images whose results are on disk.
     """
     threads = min(8, os.cpu_count() or 1)
     started = shown = time.monotonic()
-    done, failed = 0, []
+    done, written, failed = 0, 0, []
     with ThreadPoolExecutor(threads) as pool:
         def read(item):
             path, name = item
@@ -83,6 +84,7 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
             found = predictor.predict([image for _, _, image, _ in readable], confidence)
             while writing:  # of the batch before: no more than two batches are held
                 _written(writing.popleft(), output)
+                written += 1
             for (_, name, image, _), (ids, top) in zip(readable, found):
                 writing.append(pool.submit(write_results, output, name, image, ids, top, predictor.palette))
             done += len(items)
@@ -93,8 +95,9 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
                 print(f'{done}/{len(paths)} images, {rate:.1f}/s, {left:.0f} s left', flush=True)
         for future in writing:
             _written(future, output)
+            written += 1
     seconds = time.monotonic() - started
-    print(f'{len(paths) - len(failed)} of {len(paths)} images in {seconds:.1f} s '
+    print(f'{written} of {len(paths)} images in {seconds:.1f} s '
           f'({len(paths) / max(seconds, 1e-6):.1f}/s): {output}', flush=True)
     if failed:
         print(f'{len(failed)} file(s) could not be read', file=sys.stderr, flush=True)

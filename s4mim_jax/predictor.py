@@ -14,6 +14,7 @@ from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
 from s4mim_jax.evaluation.inference import class_values, protocol_from
 from s4mim_jax.evaluation.own_size import decide
 from s4mim_jax.training import checkpoints, run_folder
+from s4mim_jax.validate import validate
 
 
 def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequence[tuple[str, str]] = ()):
@@ -29,9 +30,10 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
       a Predictor.
 
     Raises:
-      InputError: no such run, checkpoint or weights.
+      InputError: no such run, checkpoint or weights; a config key with a value that is not valid.
     """
     config = run_folder.read_config(workdir, overrides)
+    validate(config)
     run = run_folder.read_json(Path(workdir) / 'run.json')
     variables, step, weights = checkpoints.restore_weights(
         workdir, config, len(run['classes']), str(checkpoint), weights)

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
+from ml_collections import ConfigDict
 from PIL import Image
 
 import s4mim_jax
 from s4mim_jax import evaluation, views
 from s4mim_jax.errors import InputError
 from s4mim_jax.models.resize import resize_bilinear
+from s4mim_jax.predict import predict_files
 from s4mim_jax.prediction_files import find_images, name_results, write_results
 
 
@@ -186,6 +188,29 @@ def test_bad_usage_ends_with_status_2(run, tmp_path):
     done = command(f'--workdir={tmp_path}', f'--output={tmp_path / "out"}', image)
     assert done.returncode == 2 and 'config.json' in done.stderr and 'Traceback' not in done.stderr
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('key', ['eval.batch', 'eval.multiple'])
+def test_settings_that_would_predict_nothing_are_refused(run, key):
+    with pytest.raises(InputError, match=f'--config.{key}=0: must be at least 1'):
+        s4mim_jax.load(run[0], overrides=[(key, '0')])
+
+
+def test_what_was_written_is_counted(tmp_path, capsys):
+    """With a model that answers one image of a batch only."""
+    class Idle:
+        config, palette = ConfigDict({'eval': {'batch': 2}}), np.zeros((2, 3), np.uint8)
+
+        def predict(self, images, confidence):
+            return [(np.zeros(image.shape[:2], np.uint8), None) for image in images[:1]]
+
+    paths = [tmp_path / f'{name}.png' for name in 'abc']
+    for path in paths:
+        Image.fromarray(photos((8, 8))[0]).save(path)
+    (tmp_path / 'out').mkdir()
+    assert predict_files(Idle(), paths, list('abc'), tmp_path / 'out') == []
+    assert '2 of 3 images' in capsys.readouterr().out
+    assert len(list((tmp_path / 'out').glob('?.png'))) == 2
 
 
 def test_prediction_needs_no_tensorflow():
