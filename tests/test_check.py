@@ -75,9 +75,23 @@ def test_many_bad_files_are_counted(root):
 @pytest.mark.parametrize('classes', [2, None])
 def test_masks_of_0_and_255_get_the_hint(tmp_path, classes):
     root = write_folder(tmp_path, values=(0, 255), classes=classes)
-    refused(root, r'hold only the values 0, 255, and 255 means ignore.*\n.*label_map=0:0,255:1')
+    refused(root, r'all 9 masks of the dataset hold only the values 0, 255, and 255 means '
+                  r'ignore.*\n.*label_map=0:0,255:1')
     source, table = check(root, label_map='0:0,255:1')
     assert source.num_classes == 2 and table[source.splits['train'][0]].classes == (0, 1)
+
+
+def test_a_split_or_a_few_masks_of_0_and_255_are_fine(tmp_path, decoded):
+    """Whether 255 is a class shows in all masks of the dataset, not in those that are asked for."""
+    root = write_folder(tmp_path, values=(0, 1, 255), classes=2)
+    for name in ('val/v0', 'val/v1', 'train/t0'):
+        write_mask(root / f'masks/{name}.png', [0, 255])
+    source, table = check(root, split='val')
+    assert all(table[s].classes == (0,) for s in source.splits['val'])
+    assert len(check_samples(source, source.splits['train'][:1])) == 1
+    decoded.clear()
+    check(root, split='val')  # the others' facts are kept too
+    assert decoded == []
 
 
 def test_one_mask_of_0_and_255_among_others_is_fine(root):

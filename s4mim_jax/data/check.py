@@ -57,7 +57,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
 
     Raises:
       InputError: an image or mask is missing, truncated or no image; a colour mask; image and mask
-        differ in size; mask values outside the classes; nothing but 0 and 255 in all the masks.
+        differ in size; mask values outside the classes; nothing but 0 and 255 in all masks of the source.
     """
     samples = list(dict.fromkeys(samples))
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
@@ -71,6 +71,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
              for s in labeled if _size(facts[s.mask]) != _size(facts[s.image])],
             'masks differ from their image in size')
     _require_classes(source, labeled, facts)
+    _require_more_than_ignore(source, labeled, facts, cache)
     lookup = source.lookup.tolist()
     rows = {}
     for sample in samples:
@@ -98,14 +99,27 @@ def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None
     wrong = [value for value in range(256) if count <= source.lookup[value] < IGNORE]
     bad = {s.mask: v for s in samples if (v := sorted(set(facts[s.mask].values) & set(wrong)))}
     valid = f'valid: 0..{count - 1} and {IGNORE} (ignore); --config.data.label_map maps other values'
-    seen = {value for s in samples for value in facts[s.mask].values}
-    if IGNORE in seen and seen <= {0, IGNORE} and source.lookup[IGNORE] == IGNORE:
-        raise InputError(
-            f'{samples[0].mask}: this and all {len(samples)} masks hold only the values '
-            f'{", ".join(map(str, sorted(seen)))}, and 255 means ignore: one class would be left\n'
-            f'if 255 is a class, set --config.data.label_map=0:0,255:1')
     _report([f'{path}: mask values {_some(values)} are outside the {count} classes\n{valid}'
              for path, values in bad.items()], 'masks hold values outside the classes')
+
+
+def _require_more_than_ignore(source: Source, samples: list[Sample], facts: dict, cache: str | None) -> None:
+    """Refuses a dataset of 0 and 255; a few masks, or one split, may well hold background and void alone."""
+    suspicious = {0, IGNORE}
+    seen = {value for s in samples for value in facts[s.mask].values}
+    if IGNORE not in seen or not seen <= suspicious or source.lookup[IGNORE] != IGNORE:
+        return
+    others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
+    # Files among them that cannot be read are reported when they are asked for.
+    paths = [('mask', mask) for mask in sorted(others)]
+    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache)
+    seen |= {value for mask in found.values() for value in mask.values}
+    if seen <= suspicious:
+        count = len({s.mask for s in samples}) + len(found)
+        raise InputError(
+            f'{samples[0].mask}: this and all {count} masks of the dataset hold only the values '
+            f'{", ".join(map(str, sorted(seen)))}, and 255 means ignore: one class would be left\n'
+            f'if 255 is a class, set --config.data.label_map=0:0,255:1')
 
 
 def _report(messages: list[str], what: str) -> None:

@@ -14,24 +14,11 @@ import numpy as np
 from s4mim_jax.data.check import Table
 from s4mim_jax.data.geometry import resize_image
 from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.sizes import canvas_size, network_size
 from s4mim_jax.data.source import IGNORE, Sample, Source
 from s4mim_jax.errors import InputError
 
-CANVAS_MULTIPLE = 64  # labels of differing sizes are padded to a multiple: fewer shapes to compile
 BATCHES_AHEAD = 2
-
-
-def network_size(own: tuple[int, int], config) -> tuple[int, int]:
-    """Size (h, w) at which the network sees an image.
-
-    Args:
-      own: the image's (H, W), after its EXIF orientation.
-      config: read are data.resize (None = own size) and eval.multiple, to a multiple of which each
-        side is rounded (nearest, a tie upwards, at least one).
-    """
-    multiple = config.eval.multiple
-    return tuple(max((2 * side + multiple) // (2 * multiple), 1) * multiple
-                 for side in (config.data.resize or own))
 
 
 def evaluation_batches(
@@ -64,7 +51,9 @@ def evaluation_batches(
     """
     if config.eval.batch < 1:
         raise InputError(f'--config.eval.batch={config.eval.batch}\nvalid: a positive number')
-    canvases = _canvases(samples, table)
+    # Of the whole split, so that processes agree.
+    sizes = {(table[sample].height, table[sample].width) for sample in samples}
+    canvases = {size: canvas_size(size, sizes if len(sizes) == 1 else None) for size in sizes}
     groups: dict[tuple, list[Sample]] = {}
     for sample in samples[process_index::process_count]:
         own = (table[sample].height, table[sample].width)
@@ -82,15 +71,6 @@ def evaluation_batches(
             yield _batch(*ahead.popleft(), config.eval.batch)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _canvases(samples, table) -> dict[tuple[int, int], tuple[int, int]]:
-    """Own size -> size of the label array. Of the whole split, so that processes agree."""
-    sizes = {(table[sample].height, table[sample].width) for sample in samples}
-    if len(sizes) == 1:
-        return {size: size for size in sizes}
-    return {size: tuple(-(-side // CANVAS_MULTIPLE) * CANVAS_MULTIPLE for side in size)
-            for size in sizes}
 
 
 def _read(source, sample, size):
