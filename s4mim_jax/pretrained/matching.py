@@ -10,7 +10,7 @@ from s4mim_jax.pretrained.readers import Weights
 
 FORMAT = 's4mim_jax encoder'  # metadata['format'] of files that import_weights writes
 PADDINGS = {'same': 'same', 'tf_same': 'same', 'symmetric': 'symmetric'}
-SHOWN = 20  # names of each kind in a message
+WIDTH = 110  # of the lines of names in a message
 
 
 def is_ours(weights: Weights) -> bool:
@@ -73,9 +73,10 @@ def match(weights: Weights, shapes: dict[str, tuple[int, ...]], encoder: str, st
     expected = set(source.values())
     unexpected = [n for n in weights.arrays if n not in expected and not names.IGNORABLE.search(n)]
     groups = {'missing': missing, 'unexpected': unexpected, 'mis-shaped': misshaped, 'not finite': broken}
-    lines = [f'{title} ({len(found)}): {_listed(found)}' for title, found in groups.items() if found]
-    if lines:
-        raise InputError(f'weights file {weights.path} does not fit {encoder}: ' + '\n'.join(lines))
+    counts = ', '.join(f'{len(found)} {title}' for title, found in groups.items() if found)
+    if counts:
+        lines = [line for title, found in groups.items() if found for line in _listed(title, found)]
+        raise InputError('\n'.join([f'weights file {weights.path} does not fit {encoder}: {counts}', *lines]))
     return matched
 
 
@@ -83,6 +84,11 @@ def _their_shape(shape):
     return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
 
 
-def _listed(found):
-    more = len(found) - SHOWN
-    return ', '.join(found[:SHOWN]) + (f' and {more} more' if more > 0 else '')
+def _listed(title: str, found: list[str]) -> list[str]:
+    """`title:` and all names, in lines that break between names only."""
+    lines = [f'{title}:']
+    for name, end in zip(found, [','] * (len(found) - 1) + ['']):
+        if len(lines[-1]) + len(name) + 2 > WIDTH:
+            lines.append(' ')
+        lines[-1] += f' {name}{end}'
+    return lines
