@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s4mim_jax.data.source import IGNORE
+
 
 def confusion_matrix(labels: jax.Array, predictions: jax.Array, num_classes: int,
-                     ignore: int = 255) -> jax.Array:
+                     ignore: int = IGNORE) -> jax.Array:
     """Counts pixels by (label, prediction), exactly.
 
     Args:

@@ -8,19 +8,17 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from s4mim_jax import models
+from s4mim_jax.data.source import IGNORE
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.confusion import confusion_matrix, scores
 from s4mim_jax.evaluation.inference import ApplyFn, Protocol, class_values, protocol_from, scored
 from s4mim_jax.evaluation.own_size import decide
 
-_IGNORE = 255
-
 
 def network(config, num_classes: int) -> ApplyFn:
     """The network of a config in evaluation mode, with its compute dtype: (variables, images) -> logits."""
-    dtype = jnp.bfloat16 if config.precision == 'bfloat16' else jnp.float32
-    model = models.build(config.model, num_classes, dtype=dtype)
+    from s4mim_jax.training.state import build_model  # training imports evaluation
+    model = build_model(config, num_classes)
     return lambda variables, images: model.apply(variables, images, train=False).logits
 
 
@@ -34,7 +32,7 @@ def describe(config) -> dict:
     protocol, resize = protocol_from(config), config.data.resize
     description = {
         'mode': protocol.mode, 'resize': list(resize) if resize else None, 'multiple': config.eval.multiple,
-        'align_corners': protocol.align_corners, 'precision': config.precision, 'ignore': _IGNORE,
+        'align_corners': protocol.align_corners, 'precision': config.precision, 'ignore': IGNORE,
         'scored_at': 'own size', 'scales': [1.0], 'flip': False,
     }
     if protocol.mode != 'whole':
@@ -111,7 +109,7 @@ def _count(num_classes: int, protocol: Protocol, values, label, own, valid):
     canvas = label.shape[1:3]
     predictions, _ = decide(values, own, canvas, protocol.align_corners)
     counted = scored(own, values.shape[1:3], canvas, protocol) & valid[:, None, None]
-    return confusion_matrix(jnp.where(counted, label, _IGNORE), predictions, num_classes, _IGNORE)
+    return confusion_matrix(jnp.where(counted, label, IGNORE), predictions, num_classes, IGNORE)
 
 
 def _local_part(mesh: Mesh | None) -> Mesh:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-IGNORE = 255
+from s4mim_jax.data.source import IGNORE
 
 
 class Ratio(NamedTuple):
