@@ -17,8 +17,9 @@ def get_config(argument=None):
     # Colour tells classes apart here, and the images are small: gentler than the photographs' recipe.
     config.views.update(brightness=0.25, contrast=0.25, saturation=0.25, hue=0.05, grayscale_probability=0.05,
                         blur_probability=0.2, blur_sigma=(0.1, 1.0))
+    config.method.cutmix.probability = 1.0
     config.optimizer.update(learning_rate=3e-3, schedule='cosine')
-    config.total_steps = 800
-    config.eval.every = 400
-    config.checkpoint.every = 400
+    config.total_steps = 1000
+    config.eval.every = 500
+    config.checkpoint.every = 500
     return compose(config, argument, __file__)

@@ -7,8 +7,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 folder=$(realpath -m "${1:-$here/quickstart}")  # relative to where the user stands
-method=${METHOD:-unimatch}
-steps=${STEPS:-400}
+method=${METHOD:-fixmatch_ema}
+steps=${STEPS:-1000}
 cd "$here"
 launch/setup.sh cpu
 python="${S4MIM_VENV:-.venv}/bin/python"

@@ -1,6 +1,6 @@
 """The main job on the embedded dataset: labelled-only against semi-supervised, scored and drawn.
 
-python -m s4mim_jax.quickstart --output=quickstart [--method=unimatch] [--steps=400]
+python -m s4mim_jax.quickstart --output=quickstart [--method=fixmatch_ema] [--steps=1000]
 
 Every part is the ordinary command line, so what is printed can be typed again by hand.
 """
@@ -85,6 +85,6 @@ def table(scores: dict, folder: Path, method: str, seconds: float) -> str:
 
 if __name__ == '__main__':
     flags.DEFINE_string('output', 'quickstart', 'folder for everything')
-    flags.DEFINE_string('method', 'unimatch', 'the method beside labelled-only')
-    flags.DEFINE_integer('steps', 400, 'updates of each of the two runs')
+    flags.DEFINE_string('method', 'fixmatch_ema', 'the method beside labelled-only')
+    flags.DEFINE_integer('steps', 1000, 'updates of each of the two runs')
     command.run(main)
