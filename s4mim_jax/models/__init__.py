@@ -12,12 +12,14 @@ from s4mim_jax.models.mobilenet import mobilenet_v2
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.models.resnet import RESNETS, STEMS, resnet
 from s4mim_jax.models.segmenter import Outputs, Segmenter
+from s4mim_jax.models.unet import unet_decoder, unet_encoder, up_steps
 
 __all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'init_variables', 'resize_bilinear',
            'validate']
 
-ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet for name in RESNETS}}
-DECODERS = {'deeplabv3plus': deeplabv3plus}
+ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet for name in RESNETS}, 'unet': unet_encoder}
+DECODERS = {'deeplabv3plus': deeplabv3plus, 'unet': unet_decoder}
+_PYRAMID = ('unet',)  # decoders that take a map of every stride, not only low and high
 _CHOICES = {
     'encoder': tuple(ENCODERS),
     'decoder': tuple(DECODERS),
@@ -42,20 +44,21 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
         take the form that is fast there; name it when compiling for a device that is not present.
 
     Raises:
-      InputError: an unknown encoder, decoder, stem, output stride, padding or norm, or a width or
-        rate that is not positive.
+      InputError: an unknown encoder, decoder, stem, output stride, padding or norm, a width or
+        rate that is not positive, or what `validate` refuses about a U-Net.
     """
     validate(model_config)
     style = Style(model_config.padding, model_config.norm, axis_name=axis_name, dtype=dtype,
                   remat=model_config.remat, platform=platform)
     encoder_style = dataclasses.replace(style, frozen=model_config.freeze_norm)
-    return Segmenter(ENCODERS[model_config.encoder](model_config.encoder, model_config, encoder_style),
-                     DECODERS[model_config.decoder](model_config, num_classes, style), style,
+    encoder = ENCODERS[model_config.encoder](model_config.encoder, model_config, encoder_style,
+                                             pyramid=model_config.decoder in _PYRAMID)
+    return Segmenter(encoder, DECODERS[model_config.decoder](model_config, num_classes, style), style,
                      model_config.align_corners)
 
 
 def validate(model_config) -> None:
-    """Raises InputError where config.model names something that does not exist."""
+    """Raises InputError where config.model names something that does not exist or does not fit."""
     for key, valid in _CHOICES.items():
         if model_config[key] not in valid:
             raise InputError(f'config.model.{key}={model_config[key]!r} is unknown\n'
@@ -66,3 +69,20 @@ def validate(model_config) -> None:
     rates = tuple(model_config.aspp_rates)
     if not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise InputError(f'config.model.aspp_rates={rates} must hold positive integers, as (6, 12, 18)')
+    _validate_unet(model_config)
+
+
+def _validate_unet(model_config) -> None:
+    """A U-Net has a width for each of its steps, and its own encoder starts from scratch."""
+    encoder, widths = model_config.encoder, tuple(model_config.unet_widths)
+    if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
+        raise InputError(f'config.model.unet_widths={widths} must hold positive integers, as (512, 256, 128, 64)')
+    if 'unet' not in (encoder, model_config.decoder):
+        return
+    needed = up_steps(encoder, model_config.output_stride)
+    if len(widths) < needed:
+        raise InputError(f'config.model.unet_widths={widths} has too few widths for encoder {encoder} at '
+                         f'output_stride {model_config.output_stride}\nvalid: {needed} widths or more, coarse to fine')
+    if encoder == 'unet' and model_config.pretrained:
+        raise InputError(f'config.model.pretrained={model_config.pretrained!r} does not fit '
+                         'config.model.encoder=unet, which starts from scratch\nvalid: None')

@@ -36,16 +36,20 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Images [B, H, W, 3] -> (low [B, H/4, W/4, 24], high [B, H/s, W/s, 320]), s = output_stride."""
+    """Images [B, H, W, 3] -> (low [B, H/4, W/4, 24], high [B, H/s, W/s, 320]), s = output_stride.
+
+    With `pyramid` one map per stride 2, 4, .. s: the last stage's of each stride.
+    """
 
     style: Style
     output_stride: int = 16
+    pyramid: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         x = ConvNorm(32, 3, self.style, 2, activation='relu6', name='stem')(images, train)
         make = block(InvertedResidual, self.style)
-        low, reached, dilation, number = None, 2, 1, 0
+        maps, reached, dilation, number = {}, 2, 1, 0  # maps: stride -> map
         for expansion, features, count, stage_stride in STAGES:
             stride, before = stage_stride, dilation
             if reached * stride > self.output_stride:
@@ -56,12 +60,11 @@ class MobileNetV2(nn.Module):
                 number += 1
                 x = make(features, expansion, self.style, stride if i == 0 else 1,
                          before if i == 0 else dilation, residual=i > 0, name=f'block{number}')(x, train)
-            if reached == 4:
-                low = x
-        return low, x
+            maps[reached] = x
+        return tuple(maps.values()) if self.pyramid else (maps[4], x)
 
 
-def mobilenet_v2(name: str, model_config, style: Style) -> MobileNetV2:
+def mobilenet_v2(name: str, model_config, style: Style, pyramid: bool = False) -> MobileNetV2:
     """The encoder that `model_config` (config.model) describes; `stem` and `width` are not its own."""
     del name
-    return MobileNetV2(style, output_stride=model_config.output_stride, name='encoder')
+    return MobileNetV2(style, output_stride=model_config.output_stride, pyramid=pyramid, name='encoder')

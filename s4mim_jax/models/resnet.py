@@ -54,6 +54,7 @@ class ResNetBlock(nn.Module):
 class ResNet(nn.Module):
     """Images [B, H, W, 3] -> (low [B, H/4, W/4, C1], high [B, H/s, W/s, C4]), s = output_stride.
 
+    With `pyramid` one map per stride 2, 4, .. s: the stem's, then the last stage's of each stride.
     stem '7x7' is the published one, 'deep' three 3x3 convolutions w, w, 2w wide; w = width (64 in
     the published networks), the stages have w, 2w, 4w, 8w (times 4 with bottlenecks).
     """
@@ -64,18 +65,20 @@ class ResNet(nn.Module):
     stem: str = '7x7'
     output_stride: int = 16
     width: int = 64
+    pyramid: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         x = images
         if self.stem == 'deep':
             for i, (stride, factor) in enumerate(((2, 1), (1, 1), (1, 2))):
                 x = ConvNorm(factor * self.width, 3, self.style, stride, name=f'stem{i + 1}')(x, train)
         else:
             x = ConvNorm(self.width, 7, self.style, 2, name='stem1')(x, train)
+        maps = {2: x}  # stride -> map
         x = max_pool(x, 3, 2, self.style.padding)
         make = block(ResNetBlock, self.style)
-        outputs, reached, dilation = [], 4, 1
+        reached, dilation = 4, 1
         for stage, count in enumerate(self.blocks):
             stride, before = (1 if stage == 0 else 2), dilation
             if reached * stride > self.output_stride:
@@ -86,12 +89,12 @@ class ResNet(nn.Module):
                 x = make(self.width * 2 ** stage, self.bottleneck, self.style, stride if first else 1,
                          (before if first else dilation, dilation),
                          name=f'stage{stage + 1}_block{i + 1}')(x, train)
-            outputs.append(x)
-        return outputs[0], outputs[-1]
+            maps[reached] = x
+        return tuple(maps.values()) if self.pyramid else (maps[4], x)
 
 
-def resnet(name: str, model_config, style: Style) -> ResNet:
+def resnet(name: str, model_config, style: Style, pyramid: bool = False) -> ResNet:
     """The encoder that `model_config` (config.model) describes."""
     blocks, bottleneck = RESNETS[name]
     return ResNet(blocks, bottleneck, style, stem=model_config.stem, width=model_config.width,
-                  output_stride=model_config.output_stride, name='encoder')
+                  output_stride=model_config.output_stride, pyramid=pyramid, name='encoder')

@@ -15,7 +15,8 @@ Maps = tuple[jax.Array, ...]
 @struct.dataclass
 class Outputs:
     """logits float32 [B, H, W, C]; coarse float32 [B, h, w, C], before the resize to the image's size;
-    features: the encoder's maps, low (stride 4) to high, as the decoder saw them without `perturb`."""
+    features: the encoder's maps, fine to coarse, as the decoder saw them without `perturb`: strides 4
+    and output_stride for DeepLabV3+, every stride for a U-Net."""
 
     logits: jax.Array
     coarse: jax.Array
