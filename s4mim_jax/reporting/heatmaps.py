@@ -40,8 +40,9 @@ def watch_pictures(groups: list[Group]) -> list[Picture]:
         title, columns = _name_columns(title, shown, scores)
         image = _heatmap(all_classes(groups), columns)
         if image:
-            pictures.append(Picture(f'pseudo_labels_{key}', title, 'Percent, mean over seeds, at the last evaluation '
-                                    'that logged it; grey: no such pixels.', image))
+            pictures.append(Picture(f'pseudo_labels_{key}', title, 'Percent, mean over seeds, by the class of the '
+                                    'pseudo-label, over the unlabelled images of the one training batch that was looked '
+                                    'at with the last evaluation; grey: no such pixels.', image))
     return pictures
 
 
