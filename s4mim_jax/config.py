@@ -81,6 +81,9 @@ def base() -> ml_collections.ConfigDict:
         supervised=1.0,
         consistency=0.0,
         feature_perturbation=0.0,
+        masked_consistency=0.0,  # MaskMatch
+        masked_supervision=0.0, similarity=0.0,  # MaskSup
+        semantic_mim=0.0, class_wise_mim=0.0, feature_aggregation=0.0,  # S4MIM
         strong_views=1,  # 1 | 2: strong views that `consistency` averages over
         tau=0.95,  # pseudo-labels at least this confident are used
         feature_dropout=0.5,  # channel dropout rate of feature_perturbation
@@ -88,8 +91,42 @@ def base() -> ml_collections.ConfigDict:
         supervised_loss='ce',  # ce | ohem
         ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
     ))
+    config.method.selection = ml_collections.ConfigDict(dict(
+        refinement='none',  # none | union | coherence (S4MC), for the filter only
+        threshold='confidence',  # confidence (top >= tau) | margin (>= tau_margin) | partition (S4MC)
+        tau_margin=0.9,
+        alpha=0.4, scope='global',  # partition: alpha_0 of the quantile; global | image
+        resolution='logits',  # logits | full: where margins, refinement and quantile are computed
+        window=3, connectivity=8, neighbors=1,
+        decay=config_dict.placeholder(float),  # rate of exp(-rate * distance); None = weight 1
+        coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
+        matched='none',  # controls: none | unrefined | single_scale, see pseudo_labels/selection.py
+    ))
+    # Masks of the masked views ~x, ~w, ~s; ratios are hidden shares.
+    config.method.masks = ml_collections.ConfigDict(dict(
+        patch=config_dict.placeholder(int),  # side of a grid's cell; None = a tenth of the crop's shorter side
+        x_kind='grid',  # grid | freeform
+        x_ratio=0.5, w_ratio=0.5, s_ratio=0.5,
+        freeform=(0.5, 0.6),  # hidden share is drawn from this range
+        w_photometric=False,  # ~w: the weak view, or a photometric view of it without CutMix
+        input_scope='all',  # all | class_sampled: show one sampled class of each image only
+    ))
+    config.method.similarity_loss = 'mse'  # mse (both branches learn) | kl (the full branch is fixed)
+    config.method.similarity_unlabeled = False  # also between w and ~w
+    config.method.mim = ml_collections.ConfigDict(dict(
+        views=('x', 'w', 's'),  # whose masked copies serve class_wise_mim and feature_aggregation
+        semantic_views=('x', 'w', 's'),  # ... and semantic_mim
+        scope='class',  # class | image: gate the pixel decoder by class, or plain MIM
+        tau=0.9,  # unlabelled pixels take part where at least this confident
+        ramp=0.05,  # share of the steps over which the unlabelled parts grow from 0
+        patch_norm=False,  # targets normalised patch by patch
+        width=64, layers=2,  # of the pixel decoder
+        aggregation='position',  # position | prototype: what is drawn to the visible prototype
+        prototype_from='masked',  # masked | unmasked: the pass that gives the visible prototype
+    ))
     config.method.teacher = ml_collections.ConfigDict(dict(
         kind='self',  # self | ema
+        scales=(1.0,),  # the target is the mean softmax over these (MaskMatch), in training only
         decay=0.996,  # ema: min(1 - 1/(t+1), decay)
         batch_stats='copy',  # copy | ema
     ))
@@ -116,7 +153,8 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
 
     Args:
       config: ConfigDict from `base()`, already adapted to the dataset.
-      argument: what followed the colon in `--config=FILE:ARGUMENT`; None or '' = `default`.
+      argument: what followed the colon in `--config=FILE:ARGUMENT`; None or '' = `default`. A method,
+        or a host with ideas added to it: `unimatch+maskmatch`, `supervised+masksup`.
       file: the config file's `__file__`; methods are the files in `methods/` beside it.
       default: method when none is named.
 
@@ -126,17 +164,17 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
-    name, *settings = [part.strip() for part in (argument or default).split(',')]
-    folder = Path(file).resolve().parent / 'methods'
-    known = sorted(p.stem for p in folder.glob('*.py') if not p.stem.startswith('_'))
-    if name not in known:
-        raise InputError(f'unknown method {name!r} in --config={Path(file).name}:{argument}\n'
-                         f'valid methods: {", ".join(known)}')
-    spec = importlib.util.spec_from_file_location(f's4mim_jax_method_{name}', folder / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config.method.name = name
-    module.apply(config)
+    method, *settings = _split(argument or default)
+    host, *added = [name.strip() for name in method.split('+')]
+    where = f'--config={Path(file).name}:{argument}'
+    _method(host, file, where).apply(config)
+    for name in added:
+        module = _method(name, file, where)
+        if not hasattr(module, 'extend'):
+            raise InputError(f'{name!r} in {where} is a whole method and cannot be added to {host!r}\n'
+                             f'valid after a +: {", ".join(n for n in _methods(file) if hasattr(_method(n, file, where), "extend"))}')
+        module.extend(config)
+    config.method.name = '+'.join([host, *added])
     for setting in settings:
         key, separator, value = setting.partition('=')
         if not separator:
@@ -144,6 +182,33 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
         prefix = next((p for p in ('', 'data.', 'method.') if _has(config, p + key)), '')
         assign(config, prefix + key, value)
     return config
+
+
+def _split(argument: str) -> list[str]:
+    """Parts between commas, where commas inside brackets do not count: `crop=(96, 96)` is one part."""
+    parts, depth = [''], 0
+    for character in argument:
+        depth += (character in '([') - (character in ')]')
+        if character == ',' and depth == 0:
+            parts.append('')
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _methods(file: str) -> list[str]:
+    return sorted(p.stem for p in (Path(file).resolve().parent / 'methods').glob('*.py'))
+
+
+def _method(name: str, file: str, where: str):
+    """The module configs/methods/NAME.py: `apply(config)` and, if it can be added to a host, `extend(config)`."""
+    if name not in _methods(file):
+        raise InputError(f'unknown method {name!r} in {where}\nvalid methods: {", ".join(_methods(file))}')
+    path = Path(file).resolve().parent / 'methods' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f's4mim_jax_method_{name}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _has(config, dotted: str) -> bool:

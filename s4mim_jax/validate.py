@@ -13,6 +13,18 @@ CHOICES = {
     'method.cutmix.partner': ('self_view', 'batch', 'independent'),
     'method.supervised_loss': ('ce', 'ohem'),
     'method.strong_views': (1, 2),
+    'method.selection.refinement': ('none', 'union', 'coherence'),
+    'method.selection.threshold': ('confidence', 'margin', 'partition'),
+    'method.selection.scope': ('global', 'image'),
+    'method.selection.resolution': ('logits', 'full'),
+    'method.selection.connectivity': (4, 8),
+    'method.selection.matched': ('none', 'unrefined', 'single_scale'),
+    'method.masks.x_kind': ('grid', 'freeform'),
+    'method.masks.input_scope': ('all', 'class_sampled'),
+    'method.similarity_loss': ('mse', 'kl'),
+    'method.mim.scope': ('class', 'image'),
+    'method.mim.aggregation': ('position', 'prototype'),
+    'method.mim.prototype_from': ('masked', 'unmasked'),
     'eval.mode': ('whole', 'sliding', 'center_crop'),
     'eval.split': ('train', 'val', 'test'),
 }
@@ -21,13 +33,15 @@ AT_LEAST = {
     'optimizer.reference_batch': 1, 'optimizer.warmup_steps': 0, 'eval.every': 0, 'eval.batch': 1,
     'eval.multiple': 1, 'checkpoint.every': 0, 'log.every': 1, 'log.images': 0, 'model.width': 1,
     'optimizer.learning_rate': 0.0, 'optimizer.weight_decay': 0.0, 'optimizer.head_multiplier': 0.0,
-    'optimizer.clip_norm': 0.0,
+    'optimizer.clip_norm': 0.0, 'method.selection.decay': 0.0, 'method.masks.patch': 1, 'method.mim.width': 1,
+    'method.mim.layers': 2,  # a decoder that does not mix positions cannot tell class-wise from plain MIM
 }
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
-          'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
+          'method.selection.tau_margin', 'method.selection.alpha', 'method.masks.x_ratio', 'method.masks.w_ratio',
+          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
-RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect')
+RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
 
 
 def read(config, dotted: str):
@@ -58,6 +72,9 @@ def validate(config) -> None:
         pair = read(config, key)
         if len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair) or not 0 < pair[0] <= pair[1]:
             _refuse(config, key, 'must be (low, high) with 0 < low <= high')
+    if config.method.masks.freeform[1] >= 1:
+        _refuse(config, 'method.masks.freeform', 'hidden shares, below 1')
+    _validate_slots(config)
     if config.method.cutmix.area[1] > 1:
         _refuse(config, 'method.cutmix.area', 'shares of the image, at most 1')
     if not 0 <= config.seed < 2**32:
@@ -80,6 +97,32 @@ def validate(config) -> None:
         _refuse(config, 'method.complementary_dropout', 'needs method.strong_views=2')
     if config.partition == 'shard_map' and config.mesh.fsdp > 1:
         _refuse(config, 'mesh.fsdp', 'parameters are cut along fsdp under partition=jit only')
+
+
+def _validate_slots(config) -> None:
+    """The teacher and the selection slot, and which masked copies are asked for."""
+    scales = tuple(config.method.teacher.scales)
+    if 1.0 not in scales or len(set(scales)) < len(scales) or not all(
+            isinstance(s, (int, float)) and s > 0 for s in scales):
+        _refuse(config, 'method.teacher.scales', 'different positive numbers with 1 among them, such as (0.75, 1.0, 1.25)')
+    rule = config.method.selection
+    if rule.refinement != 'none' and rule.threshold == 'confidence':
+        _refuse(config, 'method.selection.refinement', 'a refined map is judged by its margin: '
+                'set method.selection.threshold to margin or partition')
+    if rule.matched == 'unrefined' and rule.refinement == 'none':
+        _refuse(config, 'method.selection.matched', 'needs a method.selection.refinement to match')
+    if rule.matched == 'single_scale' and (rule.threshold != 'confidence' or len(scales) == 1):
+        _refuse(config, 'method.selection.matched', 'needs method.selection.threshold=confidence and '
+                'several method.teacher.scales')
+    neighborhood = rule.window ** 2 - 1 if rule.connectivity == 8 else 2 * (rule.window // 2) * (rule.window // 2 + 1)
+    if rule.window < 3 or rule.window % 2 == 0:
+        _refuse(config, 'method.selection.window', 'an odd number from 3 on')
+    if not 1 <= rule.neighbors <= neighborhood:
+        _refuse(config, 'method.selection.neighbors', f'1 to {neighborhood} in this window')
+    for key in ('method.mim.views', 'method.mim.semantic_views'):
+        views = tuple(read(config, key))
+        if not views or len(set(views)) < len(views) or not set(views) <= {'x', 'w', 's'}:
+            _refuse(config, key, "one or more of ('x', 'w', 's')")
 
 
 def _refuse(config, key, valid):

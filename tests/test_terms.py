@@ -9,10 +9,10 @@ import pytest
 import tiny
 
 from s4mim_jax import terms
-from s4mim_jax.pseudo_labels import Target, blend, decay_at, select
+from s4mim_jax.pseudo_labels import Target, blend, decay_at
 from s4mim_jax.terms.supervised import hard_pixels
 from s4mim_jax.training.passes import describe, plan
-from s4mim_jax.training.scene import channel_dropout, complementary_masks
+from s4mim_jax.training.perturbation import channel_dropout, complementary_masks
 from s4mim_jax.training.step import _value
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.validate import validate
@@ -63,7 +63,7 @@ def test_ohem_switch_changes_the_supervised_loss_only_upwards():
 
 def test_consistency_divides_by_valid_pixels_and_averages_views():
     target = Target(jnp.asarray(np.where(LABEL == 255, 0, LABEL)), jnp.asarray(DRAW.random(LABEL.shape) < 0.5),
-                    jnp.asarray(DRAW.random(LABEL.shape) < 0.8), None)
+                    jnp.asarray(DRAW.random(LABEL.shape) < 0.8), None, None)
     target = target._replace(kept=target.kept & target.valid)
     scene = SimpleNamespace(logits={'s1': jnp.asarray(LOGITS), 's2': jnp.asarray(-LOGITS)},
                             targets={'s1': target, 's2': target}, method=method('unimatch'))
@@ -78,16 +78,6 @@ def test_a_vector_ratio_is_a_mean_over_entries_that_occur():
     ratio = terms.Ratio(jnp.asarray([6.0, 5.0, 0.0]), jnp.asarray([2, 1, 0]))
     assert value([ratio]) == pytest.approx((3.0 + 5.0) / 2)
     assert value([terms.Ratio(jnp.zeros(3), jnp.zeros(3, jnp.int32))]) == 0.0
-
-
-def test_selection_keeps_confident_valid_pixels():
-    probs = jax.nn.softmax(jnp.asarray(LOGITS))
-    valid = DRAW.random(LABEL.shape) < 0.7
-    target = select(probs, jnp.asarray(valid), method('fixmatch', tau=0.8))
-    np.testing.assert_array_equal(target.label, LOGITS.argmax(-1))
-    np.testing.assert_array_equal(target.kept, valid & (np.asarray(probs).max(-1) >= 0.8))
-    gradient = jax.grad(lambda z: select(jax.nn.softmax(z), valid, method('fixmatch')).confidence.sum())(LOGITS)
-    assert not np.any(gradient)
 
 
 def test_ema_starts_as_a_copy_and_copies_integers():

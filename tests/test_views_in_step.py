@@ -41,7 +41,8 @@ def test_targets_are_mixed_with_the_same_box():
     box = np.asarray(boxes['s1'])
     draw = np.random.default_rng(0)
     fields = lambda: Target(draw.integers(0, 4, box.shape), draw.random(box.shape) < 0.5,
-                            draw.random(box.shape) < 0.5, draw.random(box.shape, dtype=np.float32))
+                            draw.random(box.shape) < 0.5, draw.random(box.shape, dtype=np.float32),
+                            draw.random(box.shape) < 0.5)
     own, partner = fields(), fields()
     for mixed, a, b in zip(mix_target(boxes['s1'], own, partner), own, partner):
         np.testing.assert_array_equal(mixed, np.where(box, b, a))

@@ -2,8 +2,8 @@
 
 from s4mim_jax.pseudo_labels.partition import partition_threshold
 from s4mim_jax.pseudo_labels.refinement import coherence_table, margin, neighbor_union
-from s4mim_jax.pseudo_labels.selection import Target, select
-from s4mim_jax.pseudo_labels.teacher import blend, decay_at
+from s4mim_jax.pseudo_labels.selection import Target, nearest, select
+from s4mim_jax.pseudo_labels.teacher import Maps, blend, decay_at, ensemble, snapped
 
-__all__ = ['Target', 'blend', 'coherence_table', 'decay_at', 'margin', 'neighbor_union',
-           'partition_threshold', 'select']
+__all__ = ['Maps', 'Target', 'blend', 'coherence_table', 'decay_at', 'ensemble', 'margin', 'nearest',
+           'neighbor_union', 'partition_threshold', 'select', 'snapped']

@@ -4,32 +4,112 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from s4mim_jax.errors import InputError
+from s4mim_jax.models.resize import resize_bilinear
+from s4mim_jax.parallel.collectives import Collectives
+from s4mim_jax.parallel.order_statistic import kth_smallest
+from s4mim_jax.pseudo_labels.partition import partition_threshold
+from s4mim_jax.pseudo_labels.refinement import margin, neighbor_union
+from s4mim_jax.pseudo_labels.teacher import Maps
 
 
 class Target(NamedTuple):
     """What a view is told, each [B, H, W].
 
     label: i32 class ids. kept: bool, trusted and valid. valid: bool, not padding.
-    confidence: f32 in 0..1, the top probability.
+    confidence: f32 in 0..1, the top probability. unrefined: bool, what the same filter would keep
+    without the refinement; to watch, never used.
     """
 
     label: jax.Array
     kept: jax.Array
     valid: jax.Array
     confidence: jax.Array
+    unrefined: jax.Array
 
 
-def select(probs: jax.Array, valid: jax.Array, method) -> Target:
-    """Fixed threshold (FixMatch): keep a pixel iff its top probability is at least `tau`.
+def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners: bool = False,
+           collectives: Collectives = Collectives()) -> Target:
+    """The selection slot: a fixed threshold (FixMatch) or S4MC's refined margin.
+
+    The label is the argmax of the raw map always; `method.selection` says what keeps a pixel.
+
+    threshold: 'confidence', top probability >= `tau`; 'margin', margin of the refined map >=
+      `tau_margin`; 'partition', margin of the refined map > gamma_t, the alpha_t quantile of the
+      *raw* margins, alpha_t = alpha (1 - t/T) (S4MC, released code).
+    refinement: 'none', 'union' or 'coherence', see `neighbor_union`.
+    resolution: 'logits', margins at the size of the decoder's output, where neighbours carry
+      information, resized bilinearly to be compared (ours); 'full', at the size of the image.
+    matched, controls that keep as many pixels as another filter would, the highest scores first:
+      'unrefined', ranked by raw margin, as many as the refined margin keeps; 'single_scale', ranked
+      by the ensemble's confidence, as many as the teacher at scale 1 keeps.
 
     Args:
-      probs: f32 [B, H, W, C], softmax. valid: bool [B, H, W].
-      method: config.method, reads `tau`.
+      maps: what the teacher says. valid: bool [B, H, W].
+      method: config.method. progress: t/T in 0..1, a number or traced.
+      align_corners: convention of resizing, config.model's.
+      collectives: sums counts over devices.
 
     Returns:
       Target without gradient.
     """
-    probs = jax.lax.stop_gradient(probs)
-    confidence = jnp.max(probs, axis=-1)
-    label = jnp.argmax(probs, axis=-1).astype(jnp.int32)
-    return Target(label, valid & (confidence >= method.tau), valid, confidence)
+    maps = jax.tree.map(jax.lax.stop_gradient, maps)
+    label = jnp.argmax(maps.full, axis=-1).astype(jnp.int32)
+    confidence = jnp.max(maps.full, axis=-1)
+    rule = method.selection
+    if rule.threshold == 'confidence':
+        kept = unrefined = confidence >= method.tau
+        if rule.matched == 'single_scale':
+            as_many = valid & (jnp.max(maps.single, axis=-1) >= method.tau)
+            kept = _highest(confidence, valid, as_many, collectives)
+    else:
+        kept, unrefined = _by_margin(maps, valid, rule, progress, align_corners, collectives)
+    return Target(label, valid & kept, valid, confidence, valid & unrefined)
+
+
+def _by_margin(maps, valid, rule, progress, align_corners, collectives):
+    """S4MC: (kept by the refined margin, kept by the raw margin), bool [B, H, W]."""
+    probs = maps.coarse if rule.resolution == 'logits' else maps.full
+    seen = nearest(valid, probs.shape[1:3])
+    raw, refined = margin(probs), None
+    if rule.refinement != 'none':
+        table = _table(rule, probs.shape[-1]) if rule.refinement == 'coherence' else None
+        refined = margin(neighbor_union(
+            probs, valid=seen, window=rule.window, connectivity=rule.connectivity,
+            neighbors=rule.neighbors, decay=rule.decay, coherence=table))
+    if rule.threshold == 'margin':
+        above = lambda score: score >= rule.tau_margin
+    else:
+        gamma = partition_threshold(raw, seen, rule.alpha * (1.0 - progress), rule.scope, collectives)
+        gamma = gamma.reshape(-1, 1, 1)
+        above = lambda score: score > gamma
+    full = lambda score: resize_bilinear(score[..., None], valid.shape[1:3], align_corners)[..., 0]
+    unrefined = above(full(raw))
+    if refined is None:
+        return unrefined, unrefined
+    if rule.matched == 'unrefined':
+        as_many = valid & above(full(refined))
+        return _highest(full(raw), valid, as_many, collectives), unrefined
+    return above(full(refined)), unrefined
+
+
+def _table(rule, num_classes):
+    if len(rule.coherence) != num_classes:
+        raise InputError(f'--config.method.selection.coherence={tuple(rule.coherence)}: refinement=coherence needs '
+                         f'{num_classes} numbers, one a class; the training command estimates them when it is ()')
+    return jnp.asarray(rule.coherence, jnp.float32)
+
+
+def _highest(score, valid, as_many, collectives):
+    """The valid pixels of highest score, as many as `as_many` marks over all devices (more on ties)."""
+    count = lambda mask: collectives.sum(jnp.sum(mask, dtype=jnp.int32))
+    rank = count(valid) - count(as_many)  # with nothing marked no rank, so NaN, so nothing is kept
+    return score >= kth_smallest(score.reshape(-1), rank, valid=valid.reshape(-1), collectives=collectives)
+
+
+def nearest(array: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """[B, H, W] -> [B, h, w]: the value at the centre of each cell of a regular grid."""
+    rows, columns = (((2 * np.arange(n) + 1) * m) // (2 * n) for n, m in zip(size, array.shape[1:3]))
+    return array if tuple(size) == array.shape[1:3] else array[:, rows][:, :, columns]

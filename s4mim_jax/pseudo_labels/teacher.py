@@ -1,7 +1,24 @@
-"""The teacher as an exponential moving average of the student."""
+"""The teacher: an exponential moving average of the student, and what it says at several scales."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from s4mim_jax.models.resize import resize_bilinear
+
+
+class Maps(NamedTuple):
+    """Class probabilities of a teacher, f32.
+
+    full: [B, H, W, C] at the image's size, the mean over scales. coarse: [B, h, w, C], the same at the
+    size of the decoder's output. single: [B, H, W, C], scale 1 alone.
+    """
+
+    full: jax.Array
+    coarse: jax.Array
+    single: jax.Array
 
 
 def decay_at(step, decay: float) -> jax.Array:
@@ -27,3 +44,38 @@ def blend(average, new, decay) -> object:
         return (decay * a.astype(jnp.float32) + (1.0 - decay) * n.astype(jnp.float32)).astype(a.dtype)
 
     return jax.tree.map(leaf, average, new)
+
+
+def snapped(size: tuple[int, int], scale: float, stride: int, align_corners: bool) -> tuple[int, int]:
+    """The size nearest to scale * size at which the output-stride grid stays aligned (ours).
+
+    k * stride + 1 with align_corners, k * stride otherwise, k >= 1. Scale 1 leaves every size alone.
+    """
+    if scale == 1.0:
+        return tuple(size)
+    extra = 1 if align_corners else 0
+    # Half way between two sizes the larger one: Python's round would take the even one.
+    return tuple(max(int((scale * side - extra) / stride + 0.5), 1) * stride + extra for side in size)
+
+
+def ensemble(outputs: Callable, images: jax.Array, scales: tuple[float, ...], stride: int,
+             align_corners: bool, own=None) -> Maps:
+    """Mean softmax over scales of the image (MaskMatch's ensemble; scales and order are ours).
+
+    Args:
+      outputs: images f32 [B, h, w, 3] -> models.Outputs, without gradient.
+      images: f32 [B, H, W, 3], normalised.
+      scales: contains 1.
+      own: models.Outputs-like (logits, coarse) to take for scale 1 instead of a pass; None = a pass.
+    """
+    size, full, coarse = images.shape[1:3], [], []
+    for scale in sorted(scales, key=lambda s: s != 1.0):  # scale 1 first: the others follow its sizes
+        if scale == 1.0:
+            seen = own if own is not None else outputs(images)
+        else:
+            seen = outputs(resize_bilinear(images, snapped(size, scale, stride, align_corners), align_corners))
+        full.append(resize_bilinear(jax.nn.softmax(seen.logits), size, align_corners))
+        like = coarse[0] if coarse else seen.coarse
+        coarse.append(resize_bilinear(jax.nn.softmax(seen.coarse), like.shape[1:3], align_corners))
+    mean = lambda maps: sum(maps) / len(maps)
+    return Maps(mean(full), mean(coarse), full[0])

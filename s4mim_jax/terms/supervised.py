@@ -13,12 +13,16 @@ def needs(method) -> tuple[str, ...]:
 
 def loss(scene) -> list[Ratio]:
     """Mean over the labelled pixels of output `x`; with OHEM, over the hard ones of each image."""
-    logits, label = scene.logits['x'], scene.label
+    return [labeled_cross_entropy(scene.logits['x'], scene.label, scene.method)]
+
+
+def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method) -> Ratio:
+    """What `method.supervised_loss` makes of logits f32 [B, H, W, C] and labels i32 [B, H, W]."""
     pixels = pixel_cross_entropy(logits, label)
     known = label != IGNORE
-    if scene.method.supervised_loss == 'ohem':
-        known = hard_pixels(pixels, known, scene.method.ohem_threshold, scene.method.ohem_keep)
-    return [Ratio(jnp.sum(jnp.where(known, pixels, 0.0)), jnp.sum(known, dtype=jnp.int32))]
+    if method.supervised_loss == 'ohem':
+        known = hard_pixels(pixels, known, method.ohem_threshold, method.ohem_keep)
+    return Ratio(jnp.sum(jnp.where(known, pixels, 0.0)), jnp.sum(known, dtype=jnp.int32))
 
 
 def hard_pixels(pixels: jax.Array, known: jax.Array, threshold: float, keep: float) -> jax.Array:

@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import state_shardings
-from s4mim_jax.training.state import TrainState, abstract_state
+from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
 
 FOLDER = 'checkpoints'
 
@@ -144,12 +144,15 @@ def _find_step(manager, checkpoint, workdir) -> int:
 
 
 def _items(state: TrainState) -> dict:
-    return {'weights': {'params': state.params, 'batch_stats': state.batch_stats, 'ema': state.ema},
-            'optimizer': {'step': state.step, 'opt_state': state.opt_state}}
+    # What serves training only is kept beside the optimiser: evaluation never sees it.
+    beside = {n: v for n, v in state.params.items() if n not in network_parameters(state.params)}
+    return {'weights': {'params': network_parameters(state.params), 'batch_stats': state.batch_stats, 'ema': state.ema},
+            'optimizer': {'step': state.step, 'opt_state': state.opt_state} | ({'beside': beside} if beside else {})}
 
 
 def _state(items) -> TrainState:
-    return TrainState(items.optimizer['step'], items.weights['params'], items.weights['batch_stats'],
+    params = items.weights['params'] | items.optimizer.get('beside', {})
+    return TrainState(items.optimizer['step'], params, items.weights['batch_stats'],
                       items.optimizer['opt_state'], items.weights['ema'])
 
 

@@ -12,12 +12,12 @@ from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import check_batch, make_mesh
-from s4mim_jax.training import memory, panels, run_folder
+from s4mim_jax.training import memory, panels, passes, run_folder, watch
 from s4mim_jax.training.checkpoints import Checkpoints
+from s4mim_jax.training.coherence import with_coherence_table
 from s4mim_jax.training.feed import device_batches
 from s4mim_jax.training.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
-from s4mim_jax.training.passes import describe, plan
 from s4mim_jax.training.progress import Progress
 from s4mim_jax.training.signals import StopRequest
 from s4mim_jax.training.state import create_state
@@ -45,7 +45,7 @@ class _Run:
 
     def __init__(self, config, workdir, stop):
         self.config, self.stop = config, stop
-        self.passes = plan(config.method)
+        self.passes = passes.plan(config.method)
         # Everything that can be wrong is looked at before anything is written.
         self.source = data.open_source(config.data)
         self.split = data.training_split(self.source, config.data.split, config.seed)
@@ -61,6 +61,7 @@ class _Run:
         if self.passes.unlabeled and not self.split.unlabeled:
             raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
                              f'{config.method.name} learns from them')
+        self.config = config = with_coherence_table(config, self.source, self.split.labeled)
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
         if begun:
@@ -150,6 +151,8 @@ class _Run:
             if last:
                 break
         self.checkpoints.wait()
+        if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
+            run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost)
         self._say(f'done: {self.completed} steps, best {config.eval.split} mIoU {self.loop["best_miou"]:.4f} '
                   f'at step {self.loop["best_step"]}; {self.folder}')
         return 0
@@ -168,9 +171,10 @@ class _Run:
         self._say('compiling the training step ...')
         step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
         step = step.lower(self.state, batch).compile()
-        used = memory.compiled_bytes(step)
-        self._say(f'compiled in {time.perf_counter() - started:.1f} s'
-                  + (f'; {used / 2**30:.2f} GiB a device' if used else ''))
+        used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
+        self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
+                     'passes': passes.table(self.config)}
+        self._say(f'compiled in {seconds:.1f} s' + (f'; {used / 2**30:.2f} GiB a device' if used else ''))
         memory.check_compiled(self.config, used)
         return step
 
@@ -222,10 +226,12 @@ class _Run:
                   f'{", best so far" if best else ""}), {result["images"]} images in '
                   f'{time.perf_counter() - started:.1f} s', flush=True)
         if self.look is not None:
-            seen = self.look(self.state.variables(), self.state.ema, batch, self.completed)
+            seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
             if self.monitor:
-                for name, picture in panels.draw(jax.device_get(seen), self.source.palette).items():
+                for name, picture in panels.draw(seen, self.source.palette).items():
                     self.monitor.panel(self.completed, name, picture)
+                if counts:
+                    self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
         return best
 
     def _save(self) -> None:
@@ -250,7 +256,7 @@ class _Run:
               f'becomes {rate:g} (encoder) and {rate * config.optimizer.head_multiplier:g} (rest)\n'
               f'{jax.device_count()} device(s) {jax.devices()[0].device_kind}, mesh {dict(self.mesh.shape)}, '
               f'partition {config.partition}; evaluation {description["protocol"]}\n'
-              f'network passes of a step:\n{describe(config)}', flush=True)
+              f'network passes of a step:\n{passes.describe(config)}', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 

@@ -38,7 +38,8 @@ def check_crop(config, num_classes: int, passes, devices: int) -> None:
       InputError: naming data.crop, the bytes needed at least and the bytes there are.
     """
     (height, width), limit = config.data.crop, device_bytes()
-    views = sum(config.batch.labeled if v == 'x' else config.batch.unlabeled for v in passes.views)
+    views = sum(config.batch.labeled if v in ('x', 'x_masked') else config.batch.unlabeled
+                for v in passes.views + passes.masked)
     # Float32 image, logits and their gradient of every pixel that the student sees.
     least = views // config.batch.accumulate * height * width * 4 * (3 + 2 * num_classes) // devices
     if limit and least > limit:
@@ -54,6 +55,12 @@ def compiled_bytes(compiled) -> int | None:
         return None
     return (analysis.argument_size_in_bytes + analysis.output_size_in_bytes
             + analysis.temp_size_in_bytes - analysis.alias_size_in_bytes)
+
+
+def compiled_flops(compiled) -> float | None:
+    """Floating-point operations of one call on one device, as the compiler counts; None if unknown."""
+    analysis = compiled.cost_analysis() or {}
+    return analysis.get('flops')
 
 
 def check_compiled(config, used: int | None) -> None:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax.parallel import Collectives, batch_sharding, replicated
-from s4mim_jax.training.passes import plan
+from s4mim_jax.training import watch
+from s4mim_jax.training.passes import MASKED, plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.training.state import build_model
 from s4mim_jax.views.normalize import denormalize
@@ -16,49 +17,71 @@ VOID = (96, 96, 96)
 
 
 def make_look(config, num_classes: int, mesh) -> Callable:
-    """Compiles `look(variables, teacher, batch, step)` -> arrays of the first `log.images` images.
+    """Compiles `look(state, batch, step)` -> (pictures, counts).
 
-    The result has x, x_label, x_prediction and, with unlabelled terms, w, w_label, w_kept and the
-    strong view s1 with its mixed target s1_label, s1_kept. Images are u8 [N, H, W, 3].
+    pictures, of the first `log.images` images: x, x_label, x_prediction and, with unlabelled terms, w,
+    w_label, w_kept, with a refinement w_unrefined, and the strong view s1 with its mixed target
+    s1_label, s1_kept; every masked copy NAME with its prediction NAME_prediction and, where it is
+    reconstructed, NAME_pixels. Images are u8 [N, H, W, 3]. counts: `watch.by_class` of the batch.
     """
     passes, model = plan(config.method), build_model(config, num_classes)
     collectives = Collectives(shards=mesh.size)
     count = min(config.log.images, config.batch.labeled,
                 config.batch.unlabeled if passes.unlabeled else config.batch.labeled)
 
-    def look(variables, teacher, batch, step):
-        scene, _ = compose_scene(model, config, passes, collectives, variables, teacher, batch, step)
-        picture = lambda name: jnp.clip(jnp.round(denormalize(scene.images[name][:count])), 0, 255).astype(jnp.uint8)
+    def bytes_of(images):
+        return jnp.clip(jnp.round(denormalize(images[:count])), 0, 255).astype(jnp.uint8)
+
+    def look(state, batch, step):
+        variables = {'params': state.params, 'batch_stats': state.batch_stats}
+        scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch, step)
         seen = {}
         if 'x' in scene.images:
-            logits = model.apply(variables, scene.images['x'][:count], train=False).logits
-            seen |= {'x': picture('x'), 'x_label': scene.label[:count],
+            logits = model.apply(state.variables(), scene.images['x'][:count], train=False).logits
+            seen |= {'x': bytes_of(scene.images['x']), 'x_label': scene.label[:count],
                      'x_prediction': jnp.argmax(logits, axis=-1)}
         for name in ('w', 's1'):
             if name in scene.targets and name in scene.images:
                 target = scene.targets[name]
-                seen |= {name: picture(name), f'{name}_label': jnp.where(target.valid, target.label, 255)[:count],
+                seen |= {name: bytes_of(scene.images[name]),
+                         f'{name}_label': jnp.where(target.valid, target.label, 255)[:count],
                          f'{name}_kept': target.kept[:count]}
-        return seen
+        if 'w' in seen and config.method.selection.refinement != 'none':
+            seen['w_unrefined'] = scene.targets['w'].unrefined[:count]
+        for name, copy in scene.masked.items():
+            seen |= {name: bytes_of(copy.image), f'{name}_prediction': jnp.argmax(scene.logits[name][:count], axis=-1)}
+            if name in scene.reconstructed:
+                filled = jnp.where(copy.visible[..., None], copy.image, scene.reconstructed[name])
+                seen[f'{name}_pixels'] = bytes_of(filled)
+        return seen, watch.by_class(scene, batch, num_classes)
 
-    return jax.jit(look, in_shardings=(None, None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
+    return jax.jit(look, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
 
 
 def draw(seen: dict, palette: np.ndarray) -> dict[str, np.ndarray]:
-    """Two pictures, a row an image: `labeled` (image, label, prediction) and `unlabeled` (weak view,
-    pseudo-label, its kept pixels, strong view, its kept targets). palette: u8 [C, 3]."""
+    """Pictures, a row an image. palette: u8 [C, 3].
+
+    labeled: image, label, prediction. unlabeled: weak view, pseudo-label, its kept pixels (with a
+    refinement: those kept without it first), strong view, its kept targets. masked: every masked copy
+    with its prediction and its reconstruction.
+    """
     colors = np.full((256, 3), VOID, np.uint8)
     colors[:len(palette)] = palette
     paint = lambda name: colors[np.asarray(seen[name]).astype(np.uint8)]
-    kept = lambda name: np.where(np.asarray(seen[f'{name}_kept'])[..., None], paint(f'{name}_label'), 0)
-    rows = {}
+    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), 0)
+    rows = {'labeled': [], 'unlabeled': [], 'masked': []}
     if 'x' in seen:
         rows['labeled'] = [np.asarray(seen['x']), paint('x_label'), paint('x_prediction')]
     if 'w' in seen:
-        rows['unlabeled'] = [np.asarray(seen['w']), paint('w_label'), kept('w')]
+        rows['unlabeled'] = [np.asarray(seen['w']), paint('w_label')]
+        rows['unlabeled'] += [marked('w_label', m) for m in ('w_unrefined', 'w_kept') if m in seen]
         if 's1' in seen:
-            rows['unlabeled'] += [np.asarray(seen['s1']), kept('s1')]
-    return {name: _grid(columns) for name, columns in rows.items()}
+            rows['unlabeled'] += [np.asarray(seen['s1']), marked('s1_label', 's1_kept')]
+    for name in MASKED:
+        if name in seen:
+            rows['masked'] += [np.asarray(seen[name]), paint(f'{name}_prediction')]
+            rows['masked'] += [np.asarray(seen[f'{name}_pixels'])] if f'{name}_pixels' in seen else []
+    return {name: _grid(columns) for name, columns in rows.items() if columns}
 
 
 def _grid(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:

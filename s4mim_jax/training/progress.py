@@ -11,6 +11,7 @@ class Progress:
         self._images = images_per_step
         self._mark, self._marked_step = None, start
         self._rate = None
+        self._seconds, self._steps = 0.0, 0
 
     def begin(self) -> None:
         """Training (again) starts now, with this step count behind it."""
@@ -19,7 +20,9 @@ class Progress:
     def pause(self) -> None:
         """Closes a stretch of training: its rate counts, smoothed over stretches."""
         if self._mark is not None and self.step > self._marked_step:
-            rate = (self.step - self._marked_step) / (time.perf_counter() - self._mark)
+            seconds, steps = time.perf_counter() - self._mark, self.step - self._marked_step
+            self._seconds, self._steps = self._seconds + seconds, self._steps + steps
+            rate = steps / seconds
             self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
         self._mark = None
 
@@ -28,6 +31,13 @@ class Progress:
         if self._rate is None:
             return {}
         return {'steps_per_s': self._rate, 'images_per_s': self._rate * self._images}
+
+    def cost(self) -> dict[str, float]:
+        """step_seconds and images_per_second, means over this start of the run; {} before any step."""
+        if not self._steps:
+            return {}
+        seconds = self._seconds / self._steps
+        return {'step_seconds': seconds, 'images_per_second': self._images / seconds}
 
     def line(self, losses: dict) -> str:
         """`step 50/1000  loss 0.812 (supervised 0.79)  3.1 steps/s  50 images/s  ETA 0:05:06`."""

@@ -5,26 +5,34 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from s4mim_jax.data.source import IGNORE
 from s4mim_jax.parallel import Collectives
-from s4mim_jax.pseudo_labels import Target, select
-from s4mim_jax.training.passes import DROPPED, STRONG, Passes
-from s4mim_jax.views.keys import example_keys
+from s4mim_jax.pseudo_labels import Maps, Target, ensemble, nearest, select
+from s4mim_jax.training.passes import DROPPED, MASKED, STRONG, Passes
+from s4mim_jax.training.perturbation import perturbation
+from s4mim_jax.training.state import build_pixel_decoder, network_parameters
+from s4mim_jax.views.masked import Masked, mask_view
 from s4mim_jax.views.scenes import build_views, mix_target
 
 
 class Scene(NamedTuple):
-    """What the terms see.
+    """What the terms see. Outputs are named as in `training/passes.py`.
 
-    logits: output name -> f32 [B, H, W, C]. label: i32 [B, H, W] of the labelled images.
-    targets: view name -> Target. images: view name -> f32 [B, H, W, 3] normalised.
+    logits: output -> f32 [B, H, W, C]. features: view -> [B, h, w, D], the encoder's last map.
+    label: i32 [B, H, W] of the labelled images. targets: unlabelled view -> Target.
+    images: view -> f32 [B, H, W, 3] normalised. masked: masked copy -> Masked.
+    reconstructed: masked copy -> f32 [B, H, W, 3]. progress: f32, t/T.
     """
 
     logits: dict
+    features: dict
     label: jax.Array
     targets: dict[str, Target]
     images: dict
+    masked: dict[str, Masked]
+    reconstructed: dict
+    progress: jax.Array
     method: object
-    collectives: Collectives
 
 
 def compose_scene(model, config, passes: Passes, collectives: Collectives, variables, teacher,
@@ -39,100 +47,113 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     Returns:
       (Scene, the student's new batch_stats).
     """
-    names = passes.views + (('w',) if passes.teacher == 'ema' else ()) + (('partner',) if passes.partner else ())
-    images, boxes = build_views(tuple(dict.fromkeys(names)), batch, config, step, collectives)
-    watched = _teacher_logits(model, passes, collectives, variables, teacher, images)
+    progress = jnp.asarray(step, jnp.float32) / config.total_steps
+    images, boxes = build_views(_views(passes, config.method), batch, config, step, collectives)
+    label = batch['labeled']['label'].astype(jnp.int32) if 'x' in images else None
+    outputs, logits, features = {}, {}, {}
+    statistics = variables['batch_stats']
 
-    logits, statistics = {}, variables['batch_stats']
+    def run(call, seen):
+        sizes = {v: seen[v].shape[0] for v in call.views}
+        index = batch['unlabeled']['index'] if passes.unlabeled else None
+        result, changed = model.apply(
+            {'params': network_parameters(variables['params']), 'batch_stats': statistics},
+            collectives.join([seen[v] for v in call.views]), train=True,
+            perturb=perturbation(call, sizes, config, collectives, index, step), mutable=['batch_stats'])
+        split = lambda array: collectives.split(array, [sizes[DROPPED.get(d, d)] for d in call.decoded])
+        outputs.update(zip(call.decoded, map(_Output, split(result.logits), split(result.coarse))))
+        features.update(zip(call.views, collectives.split(result.features[-1], list(sizes.values()))))
+        return changed.get('batch_stats', {})  # empty under GroupNorm
+
     for call in passes.calls:
-        sizes = {v: images[v].shape[0] for v in call.views}
-        perturb = _perturbation(call, sizes, config, collectives, batch, step)
-        outputs, changed = model.apply(
-            {'params': variables['params'], 'batch_stats': statistics},
-            collectives.join([images[v] for v in call.views]),
-            train=True, perturb=perturb, mutable=['batch_stats'])
-        statistics = changed.get('batch_stats', {})  # empty under GroupNorm
-        parts = collectives.split(outputs.logits, [sizes[DROPPED.get(d, d)] for d in call.decoded])
-        logits.update(zip(call.decoded, parts))
-
+        if not call.masked:
+            statistics = run(call, images)
     targets = {}
     if passes.unlabeled:
-        watched.setdefault('w', logits.get('w'))
-        targets = _targets(watched, boxes, batch['unlabeled'], passes, config, collectives)
-    label = batch['labeled']['label'].astype(jnp.int32) if 'x' in images else None
-    return Scene(logits, label, targets, images, config.method, collectives), statistics
+        maps = _teach(model, config, passes, variables, teacher, images, outputs.get('w'), collectives)
+        targets = _targets(maps, boxes, images, batch['unlabeled'], config, collectives, progress)
+    masked = {name: _mask(name, images, label, targets, batch, config, step) for name in passes.masked}
+    for call in passes.calls:
+        if call.masked:
+            run(call, {name: copy.image for name, copy in masked.items()})
+    logits = {name: output.logits for name, output in outputs.items()}
+    reconstructed = {}
+    if config.method.class_wise_mim:
+        reconstructed = _reconstruct(variables['params'], config, features, masked, collectives)
+    return Scene(logits, features, label, targets, images, masked, reconstructed, progress, config.method), statistics
 
 
-def _teacher_logits(model, passes, collectives, variables, teacher, images) -> dict:
-    """Evaluation-mode maps without gradient: the EMA's of `w`, and the CutMix partner's."""
-    seen = (['w'] if passes.teacher == 'ema' else []) + (['partner'] if passes.partner else [])
-    if not seen:
-        return {}
+class _Output(NamedTuple):
+    logits: jax.Array
+    coarse: jax.Array
+
+
+def _views(passes, method) -> tuple[str, ...]:
+    """Views whose pixels are needed: seen whole, seen by the teacher, or behind a mask."""
+    names = passes.views + (('w',) if passes.teacher == 'ema' else ()) + (('partner',) if passes.partner else ())
+    names += tuple(_base(name, method) for name in passes.masked)
+    return tuple(dict.fromkeys(names))
+
+
+def _base(masked: str, method) -> str:
+    return 'w_photometric' if masked == 'w_masked' and method.masks.w_photometric else MASKED[masked]
+
+
+def _teach(model, config, passes, variables, teacher, images, own, collectives) -> dict[str, Maps]:
+    """The teacher's maps of `w` and of the CutMix partner: evaluation mode, no gradient.
+
+    A student that teaches itself says at scale 1 what it says in training mode (UniMatch's code).
+    """
     weights = variables if passes.teacher == 'self' else teacher
-    joined = collectives.join([images[v] for v in seen])
-    outputs = model.apply(jax.lax.stop_gradient(weights), joined, train=False)
-    return dict(zip(seen, collectives.split(outputs.logits, [images[v].shape[0] for v in seen])))
+    weights = jax.lax.stop_gradient({**weights, 'params': network_parameters(weights['params'])})
+    outputs = lambda seen: model.apply(weights, seen, train=False)
+    look = lambda seen, own: ensemble(outputs, seen, passes.scales, config.model.output_stride,
+                                      config.model.align_corners, own)
+    maps = {}
+    seen = (['w'] if passes.teacher == 'ema' else []) + (['partner'] if passes.partner else [])
+    if passes.teacher == 'self':
+        maps['w'] = look(images['w'], own)
+    if seen:
+        together = look(collectives.join([images[v] for v in seen]), None)
+        sizes = [images[v].shape[0] for v in seen]
+        parts = Maps(*(collectives.split(field, sizes) for field in together))
+        maps |= {view: Maps(*fields) for view, *fields in zip(seen, *parts)}
+    return maps
 
 
-def _targets(watched, boxes, unlabeled, passes, config, collectives) -> dict[str, Target]:
-    own = select(jax.nn.softmax(watched['w']), unlabeled['valid'][:, 0], config.method)
+def _targets(maps, boxes, images, unlabeled, config, collectives, progress) -> dict[str, Target]:
+    choose = lambda view, slot: select(maps[view], unlabeled['valid'][:, slot], config.method, progress=progress,
+                                       align_corners=config.model.align_corners, collectives=collectives)
+    own = choose('w', 0)
     targets = {'w': own}
     if not boxes:
-        return targets | {view: own for view in passes.views if view in STRONG}
-    if passes.partner:
-        partner = select(jax.nn.softmax(watched['partner']), unlabeled['valid'][:, 1], config.method)
-    else:
-        partner = jax.tree.map(collectives.swap_pairs, own)
+        return targets | {view: own for view in STRONG if view in images}
+    # Refined before it is mixed: the seam of a box is no boundary of an object.
+    partner = choose('partner', 1) if 'partner' in maps else jax.tree.map(collectives.swap_pairs, own)
     return targets | {view: mix_target(box, own, partner) for view, box in boxes.items()}
 
 
-def _perturbation(call, sizes, config, collectives, batch, step):
-    """The hook between encoder and decoder of a call, or None."""
-    dropped = [name for name in call.decoded if name in DROPPED]
-    paired = config.method.complementary_dropout and call.views == STRONG
-    if not dropped and not paired:
-        return None
-    # Named by what is drawn, not by the call: switching another view off changes no draw.
-    name = 'features/paired' if paired else 'features/dropped'
-    keys = example_keys(config.seed, name, step, batch['unlabeled']['index'])
-    order = list(sizes.values())
-
-    def perturb(features):
-        return tuple(change(feature, level) for level, feature in enumerate(features))
-
-    def change(feature, level):
-        parts = dict(zip(call.views, collectives.split(feature, order)))
-        if paired:
-            masks = complementary_masks(keys, feature.shape[-1])
-            return collectives.join([parts[v] * m.astype(feature.dtype)[:, None, None]
-                                     for v, m in zip(call.views, masks)])
-        own = jax.vmap(lambda key: jax.random.fold_in(key, level))(keys)  # levels drop independently
-        keep = channel_dropout(own, feature.shape[-1], config.method.feature_dropout).astype(feature.dtype)
-        second = [parts[DROPPED[d]] * keep[:, None, None] for d in dropped]
-        return collectives.join([feature, *second])
-
-    return perturb
+def _mask(name, images, label, targets, batch, config, step) -> Masked:
+    view = MASKED[name]
+    if view == 'x':
+        part, index = label, batch['labeled']['index']
+    else:
+        target, index = targets[view], batch['unlabeled']['index']
+        confident = target.valid & (target.confidence >= config.method.mim.tau)
+        part = jnp.where(confident, target.label, IGNORE)
+    stream = {'x': 'x', 'w': 'w', 's1': 's'}[view]
+    return mask_view(stream, images[_base(name, config.method)], part, index, config, step)
 
 
-def channel_dropout(keys: jax.Array, channels: int, rate: float) -> jax.Array:
-    """Inverted dropout of whole channels: keys [B] -> f32 [B, C] with values 0 and 1 / (1 - rate)."""
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, (channels,)))(keys)
-    return keep / (1.0 - rate)
-
-
-def complementary_masks(keys: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
-    """UniMatch V2: m ~ 2 Bernoulli(1/2) for s1 and 2 - m for s2; about half the pairs keep ones.
-
-    Levels with equally many channels get the same mask, as in the released code. There exactly
-    half of a device's pairs keep ones; a coin an image (ours) does not depend on the device.
-
-    Returns:
-      two f32 [B, C].
-    """
-    def one(key):
-        coin, channel = jax.random.split(key)
-        mask = 2.0 * jax.random.bernoulli(channel, 0.5, (channels,))
-        return jnp.where(jax.random.bernoulli(coin, 0.5), 1.0, mask)
-
-    mask = jax.vmap(one)(keys)
-    return mask, 2.0 - mask
+def _reconstruct(params, config, features, masked, collectives) -> dict[str, jax.Array]:
+    """The pixel decoder on the masked copies, all in one call."""
+    names = [name for name in masked if MASKED[name][0] in config.method.mim.views]
+    maps = [features[name] for name in names]
+    gates = [nearest(masked[name].part, maps[0].shape[1:3]) for name in names]
+    if config.method.mim.scope == 'image':  # plain MIM: who takes part is the same, the gate is open
+        gates = [jnp.where(gate == IGNORE, IGNORE, 0) for gate in gates]
+    pixels = build_pixel_decoder(config).apply(
+        {'params': params['pixel_decoder']}, collectives.join(maps), collectives.join(gates))
+    height, width = config.data.crop
+    sizes = [m.shape[0] for m in maps]
+    return dict(zip(names, collectives.split(pixels[:, :height, :width], sizes)))

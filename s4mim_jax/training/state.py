@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax import models
+from s4mim_jax.models.pixel_decoder import PixelDecoder
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.training import passes
 from s4mim_jax.training.optimizer import make_optimizer
@@ -14,9 +15,10 @@ from s4mim_jax.views.keys import stream
 
 @flax.struct.dataclass
 class TrainState:
-    """step: int32, completed updates. params, batch_stats: the student. ema: the teacher's
-    {'params', 'batch_stats'}, None when the student teaches itself. All leaves of networks are
-    float32. There is no key: randomness comes from (seed, stream, step, example)."""
+    """step: int32, completed updates. params: the student's 'encoder' and 'decoder' and, where a term
+    needs it, the 'pixel_decoder', which serves training only. batch_stats: the student's. ema: the
+    teacher's {'params', 'batch_stats'}, None when the student teaches itself. All leaves of networks
+    are float32. There is no key: randomness comes from (seed, stream, step, example)."""
 
     step: jax.Array
     params: dict
@@ -28,7 +30,12 @@ class TrainState:
         """Variables for `model.apply`: of the `student`, or of the `teacher` if there is one."""
         if weights == 'teacher' and self.ema is not None:
             return self.ema
-        return {'params': self.params, 'batch_stats': self.batch_stats}
+        return {'params': network_parameters(self.params), 'batch_stats': self.batch_stats}
+
+
+def network_parameters(params: dict) -> dict:
+    """The parameters of the segmentation network, without those that serve training only."""
+    return {name: value for name, value in params.items() if name != 'pixel_decoder'}
 
 
 def compute_dtype(config):
@@ -40,12 +47,35 @@ def build_model(config, num_classes: int, axis_name=None):
     return models.build(config.model, num_classes, dtype=compute_dtype(config), axis_name=axis_name)
 
 
+def build_pixel_decoder(config) -> PixelDecoder:
+    """S4MIM's pixel decoder, for the encoder of a whole config."""
+    mim = config.method.mim
+    return PixelDecoder(mim.width, config.model.output_stride, mim.layers, dtype=compute_dtype(config))
+
+
 def initial_variables(config, num_classes: int) -> dict:
-    """Random variables from `config.seed`, with pretrained ones in their place if asked for."""
+    """Random variables from `config.seed`, with pretrained ones in their place if asked for.
+
+    The network starts from the same values whatever else the method trains beside it.
+    """
+    model = build_model(config, num_classes)
     if config.model.pretrained:
         from s4mim_jax import pretrained  # readers are needed only here
-        return pretrained.import_variables(config.model.pretrained, config.model, num_classes, seed=config.seed)
-    return models.init_variables(build_model(config, num_classes), stream(config.seed, 'init', 0))
+        variables = pretrained.import_variables(config.model.pretrained, config.model, num_classes, seed=config.seed)
+    else:
+        variables = models.init_variables(model, stream(config.seed, 'init', 0))
+    if not config.method.class_wise_mim:
+        return variables
+    return {**variables, 'params': {**variables['params'], 'pixel_decoder': _pixel_decoder_parameters(config, model)}}
+
+
+def _pixel_decoder_parameters(config, model) -> dict:
+    image = jnp.zeros((1, *config.data.crop, 3))
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image))
+    last = jax.eval_shape(lambda v: model.apply(v, image), variables).features[-1]
+    init = jax.jit(lambda key: build_pixel_decoder(config).init(
+        key, jnp.zeros((1, 2, 2, last.shape[-1])), jnp.zeros((1, 2, 2), jnp.int32))['params'])
+    return init(stream(config.seed, 'init/pixel_decoder', 0))
 
 
 def _assemble(config, variables) -> TrainState:
@@ -53,7 +83,7 @@ def _assemble(config, variables) -> TrainState:
     # The teacher begins as a copy in buffers of its own: a donated buffer must not appear twice.
     average = None
     if passes.plan(config.method).teacher == 'ema':
-        average = jax.tree.map(jnp.copy, {'params': params, 'batch_stats': statistics})
+        average = jax.tree.map(jnp.copy, {'params': network_parameters(params), 'batch_stats': statistics})
     return TrainState(jnp.zeros((), jnp.int32), params, statistics,
                       make_optimizer(config).init(params), average)
 
@@ -64,7 +94,10 @@ def abstract_state(config, num_classes: int) -> TrainState:
     image = jax.ShapeDtypeStruct((1, *config.data.crop, 3), jnp.float32)
 
     def begin(image):
-        return _assemble(config, model.init(jax.random.key(0), image, train=False))
+        variables = model.init(jax.random.key(0), image, train=False)
+        if config.method.class_wise_mim:
+            variables['params']['pixel_decoder'] = _pixel_decoder_parameters(config, model)
+        return _assemble(config, variables)
 
     return jax.eval_shape(begin, image)
 

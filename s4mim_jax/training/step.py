@@ -18,10 +18,11 @@ from s4mim_jax import terms
 from s4mim_jax.parallel import Collectives, batch_sharding, make_mesh, replicated, state_shardings
 from s4mim_jax.parallel.mesh import AXES, BATCH
 from s4mim_jax.pseudo_labels import blend, decay_at
+from s4mim_jax.training import watch
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.training.state import TrainState, abstract_state, build_model
+from s4mim_jax.training.state import TrainState, abstract_state, build_model, network_parameters
 
 
 class Metric(NamedTuple):
@@ -83,7 +84,8 @@ def _local_step(config, num_classes, collectives):
         losses = {'loss': total} | {f'loss/{name}': value for name, value in values.items()}
         # Under shard_map these are this device's shares; their sum over devices is the value.
         metrics = {name: Metric(value, None) for name, value in losses.items()}
-        return total, (statistics, metrics | _watch(scene, batch))
+        seen = {f'pseudo_label/{name}': Metric(*pair) for name, pair in watch.totals(scene, batch).items()}
+        return total, (statistics, metrics | seen)
 
     def micro(params, statistics, teacher, batch, step):
         (_, (statistics, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
@@ -124,23 +126,6 @@ def _value(ratios, collectives):
     return sum(shares) / len(shares)
 
 
-def _watch(scene, batch) -> dict[str, Metric]:
-    """Kept share of the pseudo-labels and, where masks are hidden beside the images, accuracy."""
-    if 'w' not in scene.targets:
-        return {}
-    target = scene.targets['w']
-    count = lambda mask: jnp.sum(mask, dtype=jnp.int32)
-    metrics = {'pseudo_label/kept': Metric(count(target.kept).astype(jnp.float32), count(target.valid))}
-    if 'label' in batch['unlabeled']:
-        hidden = batch['unlabeled']['label'][:, 0].astype(jnp.int32)
-        known = target.valid & (hidden != terms.IGNORE)
-        right = known & (hidden == target.label)
-        metrics['pseudo_label/accuracy'] = Metric(count(right).astype(jnp.float32), count(known))
-        metrics['pseudo_label/accuracy_kept'] = Metric(
-            count(right & target.kept).astype(jnp.float32), count(known & target.kept))
-    return metrics
-
-
 def _accumulate(micro, state, batch, parts):
     """Micro-batches one after the other; gradients are averaged, metrics summed.
 
@@ -170,4 +155,4 @@ def _follow(config, state, params, statistics):
         followed = blend(state.ema['batch_stats'], statistics, decay)
     else:
         followed = jax.tree.map(jnp.copy, statistics)
-    return {'params': blend(state.ema['params'], params, decay), 'batch_stats': followed}
+    return {'params': blend(state.ema['params'], network_parameters(params), decay), 'batch_stats': followed}

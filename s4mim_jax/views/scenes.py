@@ -14,7 +14,8 @@ def build_views(names: tuple[str, ...], batch: dict, config, step, collectives: 
     """The images that the networks see.
 
     Args:
-      names: views wanted among x, w, s1, s2, partner (the weak view of the CutMix partner).
+      names: views wanted among x, w, s1, s2, w_photometric (a strong view without CutMix) and
+        partner (the weak view of the CutMix partner).
       batch: labeled.image u8 [B, H, W, 3]; unlabeled.image u8 [B, P, H, W, 3] and index i32 [B].
       config: reads seed, views, method.cutmix.
       step: updates completed, integer or traced.
@@ -30,6 +31,8 @@ def build_views(names: tuple[str, ...], batch: dict, config, step, collectives: 
         images['w'] = normalize(batch['unlabeled']['image'][:, 0])
     if 'partner' in names:
         images['partner'] = normalize(batch['unlabeled']['image'][:, 1])
+    if 'w_photometric' in names:
+        images['w_photometric'] = normalize(_photometric('w', batch['unlabeled'], 0, config, step) * 255.0)
     for name in names:
         if name in ('s1', 's2'):
             images[name], box = _strong(name, batch['unlabeled'], config, step, collectives)
@@ -38,22 +41,22 @@ def build_views(names: tuple[str, ...], batch: dict, config, step, collectives: 
     return images, boxes
 
 
+def _photometric(stream, unlabeled, slot, config, step):
+    """Photometric view f32 [B, H, W, 3] in 0..1 of the crop (slot 0) or its partner (slot 1)."""
+    keys = example_keys(config.seed, f'photometric/{stream}', step, unlabeled['index'])
+    return photometric(keys, unlabeled['image'][:, slot].astype(jnp.float32) / 255.0, config.views)
+
+
 def _strong(name, unlabeled, config, step, collectives):
-    seed, index, image = config.seed, unlabeled['index'], unlabeled['image']
-
-    def draw(stream, pixels):
-        keys = example_keys(seed, f'photometric/{stream}', step, index)
-        return photometric(keys, pixels.astype(jnp.float32) / 255.0, config.views)
-
-    own = draw(name, image[:, 0])
+    own = _photometric(name, unlabeled, 0, config, step)
     if config.method.cutmix.probability == 0:
         return normalize(own * 255.0), None
-    keys = example_keys(seed, f'cutmix/{name}', step, index)
+    keys = example_keys(config.seed, f'cutmix/{name}', step, unlabeled['index'])
     box = cutmix_boxes(keys, own.shape[1:3], config.method.cutmix)
     if config.method.cutmix.partner == 'batch':
         partner = collectives.swap_pairs(own)
     else:
-        partner = draw(f'{name}/partner', image[:, 1])
+        partner = _photometric(f'{name}/partner', unlabeled, 1, config, step)
     return normalize(paste(box, own, partner) * 255.0), box
 
 

@@ -1,0 +1,18 @@
+"""MaskSup (arXiv 2210.00923): L_seg + L_context + L_sim on labelled images, all weights 1.
+
+Added to a host it is the host's labelled branch, `fixmatch+masksup`: the two cross-entropies share
+the weight that the host gives to its one.
+"""
+
+
+def apply(config):
+    config.method.update(supervised=1.0, masked_supervision=1.0, similarity=1.0)
+    config.method.masks.x_kind = 'freeform'
+
+
+def extend(config):
+    method = config.method
+    method.similarity = method.supervised
+    method.supervised /= 2
+    method.masked_supervision = method.supervised
+    method.masks.x_kind = 'freeform'

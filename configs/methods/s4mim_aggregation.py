@@ -1,0 +1,6 @@
+"""Ablation of S4MIM: its base and feature aggregation alone."""
+
+
+def apply(config):
+    config.method.update(supervised=0.5, consistency=0.25, feature_perturbation=0.25, feature_dropout=0.5, tau=0.95,
+                         feature_aggregation=0.1)

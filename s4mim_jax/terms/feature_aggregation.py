@@ -1,0 +1,72 @@
+"""L_agg: hidden parts of a class move towards its visible parts in feature space (S4MIM, arXiv 2411.08756).
+
+Our reading: encoder features of the masked pass, normalised to length 1; the visible prototype is the
+mean over the visible positions of a class in its image, without gradient; squared distance of the
+hidden positions, mean a class, then mean over classes.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from s4mim_jax.pseudo_labels import nearest
+from s4mim_jax.terms.class_wise_mim import members, ramped
+from s4mim_jax.terms.cross_entropy import Ratio
+from s4mim_jax.terms.semantic_mim import COPIES
+
+WHOLE = {'x': 'x', 'w': 'w', 's': 's1'}  # letter in config.method.mim -> the view without a mask
+
+
+def needs(method) -> tuple[str, ...]:
+    whole = tuple(WHOLE[view] for view in method.mim.views) if method.mim.prototype_from == 'unmasked' else ()
+    return tuple(COPIES[view] for view in method.mim.views) + whole
+
+
+def loss(scene) -> list[Ratio]:
+    """One vector of classes a view; unlabelled views grow in over the first steps (`method.mim.ramp`)."""
+    mim, ratios = scene.method.mim, []
+    for view in mim.views:
+        copy, features = scene.masked[COPIES[view]], scene.features[COPIES[view]]
+        size = features.shape[1:3]
+        source = scene.features[WHOLE[view]] if mim.prototype_from == 'unmasked' else features
+        ratio = distance_to_visible(features, source, nearest(copy.part, size), nearest(copy.visible, size),
+                                    scene.logits[COPIES[view]].shape[-1], mim.aggregation)
+        ratios.append(ramped(ratio, view, scene))
+    return ratios
+
+
+def distance_to_visible(features, source, gate, visible, num_classes: int, what: str = 'position') -> Ratio:
+    """Squared distance of what is hidden to the visible prototype of its class and image.
+
+    Args:
+      features: [B, h, w, D], of the masked pass. source: [B, h, w, D], whose visible positions make
+        the prototypes. gate: i32 [B, h, w], classes or 255. visible: bool [B, h, w].
+      what: 'position', every hidden position; 'prototype', the mean of the hidden positions.
+
+    Returns:
+      Ratio of vectors [C], counting positions or (image, class) pairs that have both sides.
+    """
+    features, source = unit(features), jax.lax.stop_gradient(unit(source))
+    shown, hidden = (members(gate, mark, num_classes).astype(jnp.float32) for mark in (visible, ~visible))
+    prototype, shown_count = segment_mean(source, shown)
+    own, hidden_count = segment_mean(features, hidden)
+    both = (shown_count > 0) & (hidden_count > 0)  # [B, C]
+    if what == 'prototype':
+        distance = jnp.sum(jnp.square(own - prototype), axis=-1)
+        return Ratio(jnp.sum(jnp.where(both, distance, 0.0), 0), jnp.sum(both, 0, dtype=jnp.int32))
+    wanted = jnp.einsum('bhwc,bcd->bhwd', hidden, prototype)  # each hidden position's prototype
+    distance = jnp.sum(jnp.square(features - wanted), axis=-1)
+    counted = hidden * both[:, None, None]
+    return Ratio(jnp.einsum('bhw,bhwc->c', distance, counted), jnp.sum(counted, (0, 1, 2)).astype(jnp.int32))
+
+
+def unit(features: jax.Array) -> jax.Array:
+    """float32 of length 1 along the last axis; zero stays zero, with a finite gradient."""
+    features = features.astype(jnp.float32)
+    return features * jax.lax.rsqrt(jnp.sum(jnp.square(features), axis=-1, keepdims=True) + 1e-12)
+
+
+def segment_mean(features: jax.Array, membership: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Means by class: [B, h, w, D], [B, h, w, C] of 0 and 1 -> ([B, C, D], counts [B, C])."""
+    count = jnp.sum(membership, (1, 2))
+    total = jnp.einsum('bhwc,bhwd->bcd', membership, features)
+    return total / jnp.maximum(count, 1.0)[..., None], count

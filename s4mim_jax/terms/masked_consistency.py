@@ -1,0 +1,18 @@
+"""L_m: the masked proxy task of MaskMatch (arXiv 2312.08631).
+
+The student sees the visible patches of the weak crop only and must say about the whole of it what
+the teacher says who sees everything. Our reading: all pixels count, hidden and visible, with the
+filter and the normaliser of the host's own consistency.
+"""
+
+from s4mim_jax.terms.cross_entropy import Ratio, filtered_cross_entropy
+
+
+def needs(method) -> tuple[str, ...]:
+    del method
+    return ('w_masked',)
+
+
+def loss(scene) -> list[Ratio]:
+    """Confidence-filtered cross-entropy of the masked copy against the weak view's pseudo-label."""
+    return [filtered_cross_entropy(scene.logits['w_masked'], scene.targets['w'])]

@@ -1,0 +1,17 @@
+"""L_context: the labelled image with holes must still be segmented whole (MaskSup, arXiv 2210.00923).
+
+All labelled pixels count, hidden ones too, as in the released code.
+"""
+
+from s4mim_jax.terms.cross_entropy import Ratio
+from s4mim_jax.terms.supervised import labeled_cross_entropy
+
+
+def needs(method) -> tuple[str, ...]:
+    del method
+    return ('x_masked',)
+
+
+def loss(scene) -> list[Ratio]:
+    """Cross-entropy of the masked copy against the ground truth."""
+    return [labeled_cross_entropy(scene.logits['x_masked'], scene.label, scene.method)]

@@ -1,0 +1,37 @@
+"""L_sim: the full and the masked branch must agree (MaskSup, arXiv 2210.00923).
+
+Binary, the paper has the mean squared difference of two sigmoid maps, with gradient into both
+branches. The released multi-class code compares two argmax maps, which has no gradient; the mean
+squared difference of two softmax maps is ours. With two classes it is the binary form exactly: the
+softmax of two logits is the sigmoid of their difference, and both classes differ by the same.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from s4mim_jax.terms.cross_entropy import IGNORE, Ratio
+
+
+def needs(method) -> tuple[str, ...]:
+    return ('x', 'x_masked') + (('w', 'w_masked') if method.similarity_unlabeled else ())
+
+
+def loss(scene) -> list[Ratio]:
+    """Mean over the labelled pixels; with `similarity_unlabeled` averaged with that over `w`'s valid ones."""
+    divergence = {'mse': squared_difference, 'kl': relative_entropy}[scene.method.similarity_loss]
+    pairs = [('x', scene.label != IGNORE)]
+    if scene.method.similarity_unlabeled:
+        pairs.append(('w', scene.targets['w'].valid))
+    return [Ratio(jnp.sum(divergence(scene.logits[view], scene.logits[f'{view}_masked']) * valid),
+                  jnp.sum(valid, dtype=jnp.int32)) for view, valid in pairs]
+
+
+def squared_difference(full: jax.Array, masked: jax.Array) -> jax.Array:
+    """Mean over classes of the squared difference of softmax maps: two [..., C] -> [...]."""
+    return jnp.mean(jnp.square(jax.nn.softmax(full) - jax.nn.softmax(masked)), axis=-1)
+
+
+def relative_entropy(full: jax.Array, masked: jax.Array) -> jax.Array:
+    """KL(full || masked) with the full branch fixed (ours): two [..., C] -> [...]."""
+    fixed = jax.nn.log_softmax(jax.lax.stop_gradient(full))
+    return jnp.sum(jnp.exp(fixed) * (fixed - jax.nn.log_softmax(masked)), axis=-1)

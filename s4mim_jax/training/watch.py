@@ -1,0 +1,51 @@
+"""What pseudo-labels are worth: kept share, accuracy of the kept and of the rejected, agreement.
+
+Watched, never trained on: the masks that some unlabelled images happen to have come in here only.
+"""
+
+import jax.numpy as jnp
+
+from s4mim_jax.data.source import IGNORE
+
+
+def shares(scene, batch) -> dict[str, tuple]:
+    """Share name -> (part, whole), bool [B, H, W]: the share is count(part & whole) / count(whole).
+
+    kept of the valid pixels; agreement of the filter with and without refinement; accuracy of all,
+    of the kept and of the rejected pixels whose mask is known. {} without pseudo-labels.
+    """
+    if 'w' not in scene.targets:
+        return {}
+    target = scene.targets['w']
+    found = {'kept': (target.kept, target.valid)}
+    if scene.method.selection.refinement != 'none':
+        found['agreement'] = (target.kept == target.unrefined, target.valid)
+    if 'label' in batch['unlabeled']:
+        hidden = batch['unlabeled']['label'][:, 0].astype(jnp.int32)
+        known, right = target.valid & (hidden != IGNORE), hidden == target.label
+        found |= {'accuracy': (right, known), 'accuracy_kept': (right, known & target.kept),
+                  'accuracy_rejected': (right, known & ~target.kept)}
+    return found
+
+
+def totals(scene, batch) -> dict[str, tuple]:
+    """Share name -> (f32 sum, int32 count) over this device's pixels."""
+    count = lambda mask: jnp.sum(mask, dtype=jnp.int32)
+    return {name: (count(part & whole).astype(jnp.float32), count(whole))
+            for name, (part, whole) in shares(scene, batch).items()}
+
+
+def by_class(scene, batch, num_classes: int) -> dict[str, tuple]:
+    """Share name -> (sums, counts), int32 [C], by the class of the pseudo-label."""
+    found = shares(scene, batch)
+    if not found:
+        return {}
+    own = scene.targets['w'].label[..., None] == jnp.arange(num_classes)
+    count = lambda mask: jnp.sum(own & mask[..., None], axis=(0, 1, 2), dtype=jnp.int32)
+    return {name: (count(part & whole), count(whole)) for name, (part, whole) in found.items()}
+
+
+def named(counts: dict[str, tuple], classes) -> dict[str, float | None]:
+    """`by_class` as a log line: 'kept/<class>' -> share, None for a class that does not occur."""
+    return {f'{name}/{label}': float(part) / float(whole) if whole else None
+            for name, (parts, wholes) in counts.items() for label, part, whole in zip(classes, parts, wholes)}

@@ -1,0 +1,61 @@
+"""Masked copies of views: what is hidden, and who takes part in reconstructing it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from s4mim_jax.data.source import IGNORE
+from s4mim_jax.views.keys import example_keys
+from s4mim_jax.views.masks import freeform_mask, grid_mask
+
+
+class Masked(NamedTuple):
+    """A masked copy of a view.
+
+    image: f32 [B, H, W, 3] normalised, 0 (the channel mean) where hidden. visible: bool [B, H, W].
+    part: i32 [B, H, W], the class that a pixel is reconstructed with, 255 = takes no part.
+    """
+
+    image: jax.Array
+    visible: jax.Array
+    part: jax.Array
+
+
+def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, config, step) -> Masked:
+    """Hides a part of each image. The mask is applied last, after every other change of the view.
+
+    Args:
+      name: 'x', 'w' or 's': which keys of config.method.masks hold, and the stream of random numbers.
+      image: f32 [B, H, W, 3], the normalised view. part: i32 [B, H, W], labels with 255.
+      index: i32 [B], global example indices. step: updates completed.
+    """
+    masks, size = config.method.masks, image.shape[1:3]
+    keys = example_keys(config.seed, f'mask/{name}', step, index)
+    if name == 'x' and masks.x_kind == 'freeform':
+        visible = freeform_mask(keys, size, *masks.freeform)
+    else:
+        visible = grid_mask(keys, size, masks.patch or default_patch(size), masks[f'{name}_ratio'])
+    if masks.input_scope == 'class_sampled':
+        chosen = sample_class(example_keys(config.seed, f'mask_class/{name}', step, index), part)
+        own = part == chosen[:, None, None]
+        # The literal reading of class-wise MIM: everything but one class is absent from the input.
+        visible, part = visible & own, jnp.where(own, part, IGNORE)
+    return Masked(jnp.where(visible[..., None], image, 0.0), visible, part)
+
+
+def default_patch(size: tuple[int, int]) -> int:
+    """A tenth of the shorter side: 32 at crop 321 (ours)."""
+    return max(1, round(min(size) / 10))
+
+
+def sample_class(keys: jax.Array, part: jax.Array) -> jax.Array:
+    """One of the classes present in each image, each equally likely: i32 [B]; 255 where none is.
+
+    Args:
+      keys: [B]. part: i32 [B, H, W], class ids below 255, or 255.
+    """
+    present = jax.vmap(lambda p: jnp.zeros(256, bool).at[p.reshape(-1)].set(True))(part)[:, :IGNORE]
+    noise = jax.vmap(lambda key: jax.random.uniform(key, (IGNORE,)))(keys)
+    chosen = jnp.argmax(jnp.where(present, noise, -1.0), axis=-1).astype(jnp.int32)
+    return jnp.where(jnp.any(present, axis=-1), chosen, IGNORE)

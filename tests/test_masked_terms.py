@@ -1,0 +1,228 @@
+"""Terms on masked views against plain NumPy loops."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from s4mim_jax import terms
+from s4mim_jax.parallel import Collectives
+from s4mim_jax.pseudo_labels import Target
+from s4mim_jax.terms.class_wise_mim import normalize_patches, reconstruction_error
+from s4mim_jax.terms.feature_aggregation import distance_to_visible
+from s4mim_jax.terms.similarity import relative_entropy, squared_difference
+from s4mim_jax.training.step import _value
+from s4mim_jax.views.masked import Masked
+
+DRAW = np.random.default_rng(0)
+B, H, W, C, STRIDE = 2, 32, 48, 4, 8
+LABEL = np.where(DRAW.random((B, H, W)) < 0.2, 255, DRAW.integers(0, C, (B, H, W)))
+
+
+def logits():
+    return jnp.asarray(DRAW.normal(size=(B, H, W, C)) * 2, jnp.float32)
+
+
+def target():
+    valid = DRAW.random((B, H, W)) < 0.8
+    return Target(jnp.asarray(DRAW.integers(0, C, (B, H, W))), jnp.asarray(valid & (DRAW.random((B, H, W)) < 0.5)),
+                  jnp.asarray(valid), jnp.asarray(DRAW.random((B, H, W)), jnp.float32), None)
+
+
+def entropy(scores, label):
+    logs = np.asarray(jax.nn.log_softmax(scores))
+    return -np.take_along_axis(logs, np.asarray(label)[..., None], -1)[..., 0]
+
+
+def labeled(scores):
+    known = LABEL != 255
+    return entropy(scores, np.where(known, LABEL, 0))[known].mean()
+
+
+def filtered(scores, t):
+    return (entropy(scores, t.label) * np.asarray(t.kept)).sum() / np.asarray(t.valid).sum()
+
+
+def value(name, scene):
+    return float(_value(terms.TERMS[name].loss(scene), Collectives()))
+
+
+def scene(method='s4mim', **changes):
+    config = tiny.config(method, **{f'method__{k}': v for k, v in changes.items()})
+    names = ('x', 'w', 'x_masked', 'w_masked', 's1_masked')
+    return SimpleNamespace(logits={n: logits() for n in names}, label=jnp.asarray(LABEL), method=config.method,
+                           targets={'w': target(), 's1': target()}, progress=jnp.float32(1.0))
+
+
+def test_masked_consistency_is_the_hosts_on_the_masked_copy():
+    s = scene('maskmatch')
+    assert value('masked_consistency', s) == pytest.approx(filtered(s.logits['w_masked'], s.targets['w']), rel=1e-5)
+
+
+def test_masked_supervision_counts_hidden_pixels_too():
+    s = scene('masksup')
+    assert value('masked_supervision', s) == pytest.approx(labeled(s.logits['x_masked']), rel=1e-5)
+
+
+@pytest.mark.parametrize('views', [('x', 'w', 's'), ('s',), ('x',), ('x', 's'), ('w', 's')])
+def test_semantic_mim_shares_between_labelled_and_unlabelled(views):
+    s = scene(mim__semantic_views=views)
+    parts = {'x': labeled(s.logits['x_masked']), 'w': filtered(s.logits['w_masked'], s.targets['w']),
+             's': filtered(s.logits['s1_masked'], s.targets['s1'])}
+    sides = [np.mean([parts[v] for v in side if v in views]) for side in (('x',), ('w', 's'))
+             if any(v in views for v in side)]
+    assert value('semantic_mim', s) == pytest.approx(np.mean(sides), rel=1e-5)
+    if len(views) == 3:  # as methods.md writes it
+        assert value('semantic_mim', s) == pytest.approx(
+            0.5 * (parts['x'] + 0.5 * parts['s'] + 0.5 * parts['w']), rel=1e-5)
+
+
+def test_similarity_is_soft_and_reaches_both_branches():
+    s = scene('masksup')
+    full, masked = (np.asarray(jax.nn.softmax(s.logits[n])) for n in ('x', 'x_masked'))
+    expected = ((full - masked) ** 2).sum(-1)[LABEL != 255].sum() / ((LABEL != 255).sum() * C)
+    assert value('similarity', s) == pytest.approx(expected, rel=1e-5)
+    for form, fixed in ((squared_difference, False), (relative_entropy, True)):
+        a, b = jax.grad(lambda p, q: jnp.sum(form(p, q)), argnums=(0, 1))(s.logits['x'], s.logits['x_masked'])
+        assert bool(jnp.any(a)) is not fixed and jnp.any(b)
+
+
+def test_similarity_of_two_classes_is_the_binary_form():
+    one, two = (jnp.asarray(DRAW.normal(size=(3, 5, 2)) * 3, jnp.float32) for _ in range(2))
+    sigmoid = lambda z: 1 / (1 + np.exp(-np.asarray(z[..., 1] - z[..., 0], np.float64)))
+    np.testing.assert_allclose(squared_difference(one, two), (sigmoid(one) - sigmoid(two)) ** 2, atol=1e-6)
+    # ... and the cross-entropy of two logits is the binary one of their difference.
+    label = DRAW.integers(0, 2, (3, 5))
+    binary = -np.log(np.where(label == 1, sigmoid(one), 1 - sigmoid(one)))
+    np.testing.assert_allclose(terms.pixel_cross_entropy(one, jnp.asarray(label)), binary, rtol=1e-4, atol=1e-6)
+
+
+def test_similarity_switches():
+    s = scene('masksup', similarity_unlabeled=True)
+    assert terms.TERMS['similarity'].needs(s.method) == ('x', 'x_masked', 'w', 'w_masked')
+    labelled_only = value('similarity', scene('masksup'))
+    assert value('similarity', s) != labelled_only
+    s.method.similarity_loss = 'kl'
+    full, masked = (np.asarray(jax.nn.log_softmax(s.logits[n])) for n in ('x', 'x_masked'))
+    kl = (np.exp(full) * (full - masked)).sum(-1)[LABEL != 255].mean()
+    s.method.similarity_unlabeled = False
+    assert value('similarity', s) == pytest.approx(kl, rel=1e-4)
+
+
+def reconstruction_by_loop(pixels, images, part, visible):
+    """By image, class and pixel, with the position's class read at the centre of its square."""
+    totals, counts = np.zeros(C), np.zeros(C, int)
+    rows, columns = H // STRIDE, W // STRIDE
+    centre = lambda array, r, c: array[r * STRIDE + STRIDE // 2, c * STRIDE + STRIDE // 2]
+    for b in range(B):
+        positions = [(r, c) for r in range(rows) for c in range(columns)]
+        for k in range(C):
+            own = [p for p in positions if centre(part[b], *p) == k]
+            sides = {bool(centre(visible[b], *p)) for p in own}
+            if sides != {True, False}:
+                continue
+            for y in range(H):
+                for x in range(W):
+                    if (y // STRIDE, x // STRIDE) in own and part[b, y, x] == k and not visible[b, y, x]:
+                        totals[k] += np.abs(pixels[b, y, x] - images[b, y, x]).mean()
+                        counts[k] += 1
+    return totals, counts
+
+
+def blocky(low, high):
+    """A map that is piecewise constant, as labels are, with some single pixels that are not."""
+    coarse = DRAW.integers(low, high, (B, H // 4, W // 4))
+    fine = np.repeat(np.repeat(coarse, 4, 1), 4, 2)
+    return np.where(DRAW.random(fine.shape) < 0.1, DRAW.integers(low, high, fine.shape), fine)
+
+
+def test_reconstruction_error_by_class():
+    pixels, images = (DRAW.normal(size=(B, H, W, 3)).astype(np.float32) for _ in range(2))
+    part = blocky(0, C + 1)
+    part[part == C] = 255
+    visible = blocky(0, 2).astype(bool)
+    ratio = reconstruction_error(jnp.asarray(pixels), jnp.asarray(images), jnp.asarray(part), jnp.asarray(visible),
+                                 (H // STRIDE, W // STRIDE), C)
+    totals, counts = reconstruction_by_loop(pixels, images, part, visible)
+    np.testing.assert_array_equal(ratio.count, counts)
+    np.testing.assert_allclose(ratio.total, totals, rtol=1e-4)
+    assert counts.sum() > 0
+    # No gradient where nothing is hidden.
+    gradient = jax.grad(lambda p: jnp.sum(reconstruction_error(
+        p, images, jnp.asarray(part), jnp.asarray(visible), (H // STRIDE, W // STRIDE), C).total))(jnp.asarray(pixels))
+    assert not np.asarray(gradient)[visible].any() and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize('what', ['position', 'prototype'])
+def test_distance_to_the_visible_prototype(what):
+    features = DRAW.normal(size=(B, 4, 6, 5)).astype(np.float32)
+    gate = DRAW.integers(0, C + 1, (B, 4, 6))
+    gate[gate == C] = 255
+    visible = DRAW.random((B, 4, 6)) < 0.5
+    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    totals, counts = np.zeros(C), np.zeros(C, int)
+    for b in range(B):
+        for k in range(C):
+            shown, hidden = unit[b][(gate[b] == k) & visible[b]], unit[b][(gate[b] == k) & ~visible[b]]
+            if len(shown) and len(hidden):
+                moved = hidden if what == 'position' else hidden.mean(0, keepdims=True)
+                totals[k] += ((moved - shown.mean(0)) ** 2).sum()
+                counts[k] += len(moved)
+    run = lambda f: distance_to_visible(f, f, jnp.asarray(gate), jnp.asarray(visible), C, what)
+    ratio = run(jnp.asarray(features))
+    np.testing.assert_array_equal(ratio.count, counts)
+    np.testing.assert_allclose(ratio.total, totals, rtol=1e-4, atol=1e-6)
+    # The visible side is what the hidden side moves to: it gets no gradient.
+    gradient = np.asarray(jax.grad(lambda f: jnp.sum(run(f).total))(jnp.asarray(features)))
+    assert not gradient[visible].any() and gradient[~visible].any()
+    assert np.isfinite(jax.grad(lambda f: jnp.sum(run(f).total))(jnp.zeros_like(jnp.asarray(features)))).all()
+
+
+def mim_scene(**changes):
+    s = scene(**changes)
+    names = ('x_masked', 'w_masked', 's1_masked')
+    part = blocky(0, C)
+    s.masked = {n: Masked(None, jnp.asarray(blocky(0, 2).astype(bool)), jnp.asarray(part)) for n in names}
+    s.features = {n: jnp.asarray(DRAW.normal(size=(B, 4, 6, 5)), jnp.float32) for n in (*names, 'x', 'w', 's1')}
+    s.images = {n: jnp.asarray(DRAW.normal(size=(B, H, W, 3)), jnp.float32) for n in ('x', 'w', 's1', 'w_photometric')}
+    s.reconstructed = {n: jnp.zeros((B, H, W, 3)) for n in names}
+    return s
+
+
+@pytest.mark.parametrize('name', ['class_wise_mim', 'feature_aggregation'])
+def test_unlabelled_parts_grow_over_the_ramp(name):
+    s = mim_scene(mim__ramp=0.1)
+    values = {}
+    for progress in (0.0, 0.05, 0.1, 0.9):
+        s.progress = jnp.float32(progress)
+        values[progress] = value(name, s)
+    assert values[0.9] == values[0.1]
+    assert values[0.05] == pytest.approx((values[0.0] + values[0.1]) / 2, rel=1e-5)
+    s.method.mim.views = ('x',)
+    assert value(name, s) / 3 == pytest.approx(values[0.0], rel=1e-5)  # what is left at the start is x
+
+
+def test_switches_of_the_reconstruction_and_the_prototype():
+    s = mim_scene()
+    before = value('class_wise_mim', s), value('feature_aggregation', s)
+    s.method.mim.patch_norm = True
+    assert value('class_wise_mim', s) != before[0]
+    s.method.mim.prototype_from = 'unmasked'
+    assert set(terms.TERMS['feature_aggregation'].needs(s.method)) == {
+        'x', 'w', 's1', 'x_masked', 'w_masked', 's1_masked'}
+    assert value('feature_aggregation', s) != before[1]
+    s.method.mim.patch_norm = False
+    s.method.masks.w_photometric = True  # the target is what the masked view showed
+    assert value('class_wise_mim', s) != before[0]
+
+
+def test_patches_are_normalised_each_for_itself():
+    images = DRAW.normal(size=(1, 20, 24, 3)).astype(np.float32) * 5 + 2
+    out = np.asarray(normalize_patches(jnp.asarray(images), 16))
+    square = out[0, :16, :16]
+    np.testing.assert_allclose(square.mean((0, 1)), 0, atol=1e-5)
+    np.testing.assert_allclose(square.std((0, 1)), 1, atol=1e-4)
+    assert out.shape == images.shape and np.isfinite(out).all()

@@ -1,0 +1,100 @@
+"""Masked copies: what they hide, from which view they are made, and who takes part."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tiny
+
+from s4mim_jax.parallel import Collectives
+from s4mim_jax.training import create_state
+from s4mim_jax.training.passes import plan
+from s4mim_jax.training.scene import compose_scene
+from s4mim_jax.training.state import build_model
+from s4mim_jax.views.keys import example_keys
+from s4mim_jax.views.masked import default_patch, mask_view, sample_class
+
+SIZE = (40, 48)
+
+
+def _arrays(result):
+    """What jit may return: the scene without its config."""
+    scene, statistics = result
+    return scene._replace(method=None), statistics
+
+
+def view(config, name='w', batch=4, step=0):
+    image = jnp.ones((batch, *SIZE, 3))
+    part = jnp.asarray(np.random.default_rng(1).integers(0, 3, (batch, *SIZE)))
+    return jax.device_get(mask_view(name, image, part, jnp.arange(batch), config, step))
+
+
+def test_hidden_pixels_are_the_channel_mean_and_exactly_the_ratio():
+    config = tiny.config('maskmatch', method__masks__patch=8)
+    copy = view(config)
+    cells = copy.visible.reshape(4, 5, 8, 6, 8).all((2, 4))
+    assert (cells.sum((1, 2)) == 30 - round(0.7 * 30)).all()
+    np.testing.assert_array_equal(copy.image, np.repeat(copy.visible[..., None], 3, -1).astype(np.float32))
+    assert default_patch((321, 321)) == 32 and default_patch((801, 801)) == 80 and default_patch((4, 4)) == 1
+
+
+def test_each_view_has_its_own_mask_and_ratio():
+    config = tiny.config('union', method__masks__patch=8)
+    x, w, s = (view(config, name).visible for name in 'xws')
+    assert (w != s).any() and (view(config, 'w', step=1).visible != w).any()
+    np.testing.assert_allclose((~w).mean((1, 2)), 0.7, atol=0.001)
+    np.testing.assert_allclose((~s).mean((1, 2)), 0.5, atol=0.001)
+    hidden = (~x).mean((1, 2))  # free-form
+    assert (0.5 <= hidden).all() and (hidden <= 0.6).all()
+    config.method.masks.x_kind = 'grid'
+    assert (view(config, 'x').visible != x).any()
+    config.method.masks.w_ratio = 0.0  # the compute-matched control sees everything
+    assert view(config, 'w').visible.all()
+
+
+def test_class_sampled_shows_one_class_an_image():
+    config = tiny.config('s4mim', method__masks__input_scope='class_sampled', method__masks__patch=8)
+    copy = view(config)
+    for visible, part in zip(copy.visible, copy.part):
+        classes = set(np.unique(part)) - {255}
+        assert len(classes) == 1
+        assert (part[visible] == classes.pop()).all()
+
+
+def test_sampled_class_is_present_and_each_equally_likely():
+    part = np.full((300, 4, 4), 255)
+    part[:, 0, 0], part[:, 1:] = 2, 7
+    part[0] = 255
+    keys = example_keys(0, 'test', 0, jnp.arange(300))
+    chosen = np.asarray(sample_class(keys, jnp.asarray(part)))
+    assert chosen[0] == 255 and set(chosen[1:]) == {2, 7}
+    assert 0.4 < (chosen[1:] == 2).mean() < 0.6  # not by area
+
+
+def test_copies_are_made_of_finished_views_and_write_no_statistics():
+    """The masked copy is its view where it is visible, CutMix and all; the pass leaves BatchNorm alone."""
+    config = tiny.config('union', crop=(32, 32), batch=2, model__width=4, model__decoder_width=4)
+    config.method.cutmix.probability = 1.0
+    config.method.mim.tau = 0.0
+    passes, model = plan(config.method), build_model(config, tiny.CLASSES)
+    state, batch = create_state(config, tiny.CLASSES), jax.tree.map(jnp.asarray, tiny.batch(config))
+    variables = {'params': state.params, 'batch_stats': state.batch_stats}
+    compose = jax.jit(lambda v: _arrays(compose_scene(model, config, passes, Collectives(), v, state.ema, batch, 3)))
+    scene, statistics = jax.device_get(compose(variables))
+    for copy, base in (('x_masked', 'x'), ('w_masked', 'w_photometric'), ('s1_masked', 's1')):
+        masked = scene.masked[copy]
+        np.testing.assert_array_equal(masked.image, scene.images[base] * masked.visible[..., None])
+    assert (scene.images['w_photometric'] != scene.images['w']).any()
+    assert (scene.masked['x_masked'].part == batch['labeled']['label']).all()
+    w = scene.targets['w']
+    np.testing.assert_array_equal(scene.masked['w_masked'].part, np.where(w.valid, w.label, 255))
+    assert scene.reconstructed['s1_masked'].shape == (2, 32, 32, 3)
+    np.testing.assert_allclose(scene.progress, 0.3)
+
+    config.method.update(masked_supervision=0.0, masked_consistency=0.0, semantic_mim=0.0, similarity=0.0,
+                         class_wise_mim=0.0, feature_aggregation=0.0)
+    base = plan(config.method)
+    assert not base.masked and base.calls == passes.calls[:2]
+    compose = jax.jit(lambda v: compose_scene(model, config, base, Collectives(), v, state.ema, batch, 3)[1])
+    without = jax.device_get(compose(variables))
+    for a, b in zip(jax.tree.leaves(statistics), jax.tree.leaves(without), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
