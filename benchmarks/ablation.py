@@ -1,0 +1,96 @@
+"""Methods against their hosts under equal conditions: same steps, batch, split and initial network, paired seeds.
+
+    python benchmarks/ablation.py --folder=benchmarks/results/ablation [--only=fixmatch,s4mc] [--seeds=1] [--list]
+        [--config=configs/shapes.py] [--set total_steps=500 ...] [--runs=DIR]
+
+One JSON a run; a run whose JSON is there is not repeated, an interrupted one goes on. At the end table.md (test
+mean, standard deviation, paired difference to the host with its 95 % interval) and table.png are made from all the
+JSONs in the folder. `--summarize` makes only those.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ablation_table import write_table
+from arms import ARMS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def file_of(arm: str, seed: int) -> str:
+    return re.sub(r'[^a-z0-9]+', '_', arm.lower()).strip('_') + f'-seed{seed}.json'
+
+
+def run(arm: str, seed: int, arguments) -> dict:
+    """Trains, evaluates on the test split (best checkpoint and last) and returns what is kept of the run."""
+    workdir = arguments.runs / file_of(arm, seed).removesuffix('.json')
+    settings = [f'--config.{text}' for text in arguments.set] + [f'--config.seed={seed}', '--config.log.images=0']
+    command(['train', f'--config={arguments.config}:{ARMS[arm].argument}', f'--workdir={workdir}', *settings])
+    scores = {}
+    for checkpoint in ('best', 'latest'):
+        command(['evaluate', f'--workdir={workdir}', '--split=test', f'--checkpoint={checkpoint}'])
+        scores[checkpoint] = json.loads((workdir / 'eval' / 'test.json').read_text())
+    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    config, record = (json.loads((workdir / name).read_text()) for name in ('config.json', 'run.json'))
+    train = [line for line in lines if line['split'] == 'train']
+    return {'arm': arm, 'argument': ARMS[arm].argument, 'host': ARMS[arm].host, 'seed': seed,
+            'config_file': Path(arguments.config).name, 'set': arguments.set, 'test': scores,
+            'val_miou': [[line['step'], line['miou']] for line in lines if line['split'] == config['eval']['split']],
+            'pseudo_label': {key: train[-1][key] for key in train[-1] if key.startswith('pseudo_label/')},
+            'steps': config['total_steps'], 'batch': config['batch'], 'split_hash': record['split']['hash'],
+            'cost': json.loads((workdir / 'cost.json').read_text()), 'versions': record['versions'],
+            'git': record['git'], 'devices': record['devices']}
+
+
+def command(arguments: list[str]) -> None:
+    """One of the package's commands; its output goes to the terminal, its failure ends the benchmark."""
+    subprocess.run([sys.executable, '-m', f's4mim_jax.{arguments[0]}', *arguments[1:]], cwd=ROOT, check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--folder', type=Path, default=ROOT / 'benchmarks' / 'results' / 'ablation')
+    parser.add_argument('--runs', type=Path, default=ROOT / 'runs' / 'ablation', help='where run folders go')
+    parser.add_argument('--config', default='configs/shapes.py')
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='an override of every run')
+    parser.add_argument('--only', help='arms, separated by ;')
+    parser.add_argument('--seeds', type=int, help='at most so many seeds an arm')
+    parser.add_argument('--list', action='store_true', help='print what would run and end')
+    parser.add_argument('--summarize', action='store_true', help='make the table and the plot from what is there')
+    arguments = parser.parse_args()
+    arguments.folder, arguments.runs = arguments.folder.absolute(), arguments.runs.absolute()
+    arms = [name.strip() for name in arguments.only.split(';')] if arguments.only else list(ARMS)
+    unknown = [name for name in arms if name not in ARMS]
+    if unknown:
+        sys.exit(f'--only={arguments.only}: unknown arm {unknown[0]!r}\nvalid: {"; ".join(ARMS)}')
+    # Seed by seed, so that an interrupted benchmark has compared every arm on some seeds.
+    wanted = [(name, seed) for seed in range(max(ARMS[n].seeds for n in arms)) for name in arms
+              if seed < min(ARMS[name].seeds, arguments.seeds or ARMS[name].seeds)]
+    left = [pair for pair in wanted if not (arguments.folder / file_of(*pair)).exists()]
+    print(f'{len(wanted)} runs, {len(left)} of them to do', flush=True)
+    if arguments.list:
+        for name, seed in left:
+            print(f'  {name}, seed {seed}: {arguments.config}:{ARMS[name].argument}')
+        return
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    for number, (name, seed) in enumerate([] if arguments.summarize else left):
+        if number:
+            seconds = (time.monotonic() - started) / number
+            print(f'about {seconds * (len(left) - number) / 60:.0f} min left', flush=True)
+        print(f'[{number + 1}/{len(left)}] {name}, seed {seed}', flush=True)
+        result = run(name, seed, arguments)
+        path = arguments.folder / file_of(name, seed)
+        path.with_suffix('.part').write_text(json.dumps(result, indent=1) + '\n')
+        path.with_suffix('.part').replace(path)
+    results = [json.loads(path.read_text()) for path in sorted(arguments.folder.glob('*-seed*.json'))]
+    write_table(results, ARMS, arguments.folder)
+
+
+if __name__ == '__main__':
+    main()
