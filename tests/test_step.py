@@ -29,6 +29,8 @@ def agree(a, b, tolerance):
 
 @pytest.mark.parametrize('method', ['supervised', 'unimatch',
                                     pytest.param('fixmatch', marks=pytest.mark.slow),
+                                    pytest.param('union', marks=pytest.mark.slow),
+                                    pytest.param('s4mim', marks=pytest.mark.slow),
                                     pytest.param('unimatch_v2', marks=pytest.mark.slow)])
 def test_one_and_eight_devices_and_both_partitions_agree(method):
     # A low learning rate: what is compared is the arithmetic, not how training amplifies rounding.
@@ -97,13 +99,18 @@ def test_accumulation_averages_micro_batches():
 
 def test_a_weight_of_zero_removes_the_work():
     def flops(method, **changes):
-        config = tiny.config(method, batch=2, **changes)
+        config = tiny.config(method, **{'batch': 2} | changes)
         state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
         return make_train_step(config, tiny.CLASSES).lower(state, batch).compile().cost_analysis()['flops']
 
     supervised = flops('supervised')
     assert flops('fixmatch', method__consistency=0.0, method__supervised=1.0) == supervised
     assert flops('fixmatch') > 2 * supervised
+    off = dict(method__semantic_mim=0.0, method__class_wise_mim=0.0, method__feature_aggregation=0.0)
+    small = dict(crop=(32, 32), model__width=4, model__decoder_width=4)
+    base = flops('s4mim_base', **small)
+    assert flops('s4mim', **small, **off) == base
+    assert flops('s4mim', **small) > 1.5 * base
 
 
 def test_empty_masks_and_no_kept_pixel_stay_finite():
@@ -128,3 +135,12 @@ def test_seed_decides_the_start():
     a, b, c = (create_state(tiny.config('supervised', seed=s), tiny.CLASSES) for s in (1, 1, 2))
     agree(a, b, 0)
     assert any((x != y).any() for x, y in zip(leaves(a.params), leaves(c.params)))
+
+
+def test_the_network_starts_alike_whatever_is_trained_beside_it():
+    """Paired comparisons: same initialisation; the pixel decoder is the student's alone."""
+    base, mim = (create_state(tiny.config(m, crop=(32, 32)), tiny.CLASSES) for m in ('s4mim_base', 'union'))
+    assert set(mim.params) == {'encoder', 'decoder', 'pixel_decoder'}
+    agree(base.params, {k: mim.params[k] for k in base.params}, 0)
+    agree(base.params, mim.ema['params'], 0)
+    assert set(mim.variables('student')['params']) == set(mim.variables('teacher')['params']) == set(base.params)

@@ -184,3 +184,28 @@ def test_a_finished_run_has_nothing_to_do(dataset, environment, finished):
     again = run(environment, dataset, finished[0])
     assert again.returncode == 0 and 'nothing to do' in again.stdout
     assert (finished[0] / 'metrics.jsonl').read_text() == before
+
+
+@pytest.mark.slow
+def test_union_runs_end_to_end(dataset, environment, tmp_path):
+    """All four methods in one run: files, pictures of what was masked, counts by class, and a resume."""
+    more = ['--config.method.tau=0.2', '--config.method.mim.tau=0.0', '--config.method.selection.refinement=coherence']
+    first = run(environment, dataset, tmp_path, *more, method='union', steps=3)
+    assert first.returncode == 0, first.stderr
+    assert 'x_masked, w_masked, s1_masked (6 images encoded, 6 decoded)' in first.stdout
+    assert {p.name for p in (tmp_path / 'panels').iterdir()} == {
+        'labeled_000003.png', 'unlabeled_000003.png', 'masked_000003.png'}
+    lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+    watched, = [line for line in lines if line['split'] == 'watch']
+    assert {'kept/wall', 'agreement/roof', 'accuracy_kept/ground', 'accuracy_rejected/wall'} <= watched.keys()
+    stored = json.loads((tmp_path / 'config.json').read_text())
+    assert len(stored['method']['selection']['coherence']) == 3
+    cost = json.loads((tmp_path / 'cost.json').read_text())
+    assert cost['step_seconds'] > 0 and cost['flops'] > 0 and len(cost['passes']) == 4
+    again = run(environment, dataset, tmp_path, *more, method='union', steps=4)
+    assert again.returncode == 0, again.stderr
+    assert 'going on from step 3' in again.stdout
+    from s4mim_jax.training import run_folder
+    from s4mim_jax.training.checkpoints import restore_weights
+    variables, step, weights = restore_weights(tmp_path, run_folder.read_config(tmp_path), 3, 'latest')
+    assert (step, weights) == (4, 'teacher') and set(variables['params']) == {'encoder', 'decoder'}
