@@ -8,6 +8,7 @@ import tiny
 
 from s4mim_jax.parallel import make_mesh
 from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.views.keys import Draws
 
 
 def leaves(tree):
@@ -128,3 +129,17 @@ def test_seed_decides_the_start():
     a, b, c = (create_state(tiny.config('supervised', seed=s), tiny.CLASSES) for s in (1, 1, 2))
     agree(a, b, 0)
     assert any((x != y).any() for x, y in zip(leaves(a.params), leaves(c.params)))
+
+
+def test_seeds_share_one_program_and_draw_differently():
+    """The seed is a value of the step: five seeds of a run compile once."""
+    texts, images = [], []
+    for seed in (1, 4_000_000_000):
+        config = tiny.config('union', crop=(32, 32), batch=2, seed=seed, model__width=4, model__decoder_width=4)
+        state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
+        assert int(state.seed) == seed
+        texts.append(make_train_step(config, tiny.CLASSES).lower(state, batch).as_text())
+        keys = Draws(state.seed, state.step).keys('photometric/s1', jnp.arange(2))
+        images.append(np.asarray(jax.random.key_data(keys)))
+    assert texts[0] == texts[1]
+    assert (images[0] != images[1]).any()
