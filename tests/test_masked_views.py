@@ -10,7 +10,7 @@ from s4mim_jax.training import create_state
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.training.state import build_model
-from s4mim_jax.views.keys import example_keys
+from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masked import default_patch, mask_view, sample_class
 
 SIZE = (40, 48)
@@ -25,7 +25,7 @@ def _arrays(result):
 def view(config, name='w', batch=4, step=0):
     image = jnp.ones((batch, *SIZE, 3))
     part = jnp.asarray(np.random.default_rng(1).integers(0, 3, (batch, *SIZE)))
-    return jax.device_get(mask_view(name, image, part, jnp.arange(batch), config, step))
+    return jax.device_get(mask_view(name, image, part, jnp.arange(batch), config, Draws(config.seed, step)))
 
 
 def test_hidden_pixels_are_the_channel_mean_and_exactly_the_ratio():
@@ -64,7 +64,7 @@ def test_sampled_class_is_present_and_each_equally_likely():
     part = np.full((300, 4, 4), 255)
     part[:, 0, 0], part[:, 1:] = 2, 7
     part[0] = 255
-    keys = example_keys(0, 'test', 0, jnp.arange(300))
+    keys = Draws(0, 0).keys('test', jnp.arange(300))
     chosen = np.asarray(sample_class(keys, jnp.asarray(part)))
     assert chosen[0] == 255 and set(chosen[1:]) == {2, 7}
     assert 0.4 < (chosen[1:] == 2).mean() < 0.6  # not by area
@@ -78,7 +78,7 @@ def test_copies_are_made_of_finished_views_and_write_no_statistics():
     passes, model = plan(config.method), build_model(config, tiny.CLASSES)
     state, batch = create_state(config, tiny.CLASSES), jax.tree.map(jnp.asarray, tiny.batch(config))
     variables = {'params': state.params, 'batch_stats': state.batch_stats}
-    compose = jax.jit(lambda v: _arrays(compose_scene(model, config, passes, Collectives(), v, state.ema, batch, 3)))
+    compose = jax.jit(lambda v: _arrays(compose_scene(model, config, passes, Collectives(), v, state.ema, batch, Draws(config.seed, 3))))
     scene, statistics = jax.device_get(compose(variables))
     for copy, base in (('x_masked', 'x'), ('w_masked', 'w_photometric'), ('s1_masked', 's1')):
         masked = scene.masked[copy]
@@ -94,7 +94,7 @@ def test_copies_are_made_of_finished_views_and_write_no_statistics():
                          class_wise_mim=0.0, feature_aggregation=0.0)
     base = plan(config.method)
     assert not base.masked and base.calls == passes.calls[:2]
-    compose = jax.jit(lambda v: compose_scene(model, config, base, Collectives(), v, state.ema, batch, 3)[1])
+    compose = jax.jit(lambda v: compose_scene(model, config, base, Collectives(), v, state.ema, batch, Draws(config.seed, 3))[1])
     without = jax.device_get(compose(variables))
     for a, b in zip(jax.tree.leaves(statistics), jax.tree.leaves(without), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

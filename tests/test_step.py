@@ -8,6 +8,7 @@ import tiny
 
 from s4mim_jax.parallel import make_mesh
 from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.views.keys import Draws
 
 
 def leaves(tree):
@@ -144,3 +145,17 @@ def test_the_network_starts_alike_whatever_is_trained_beside_it():
     agree(base.params, {k: mim.params[k] for k in base.params}, 0)
     agree(base.params, mim.ema['params'], 0)
     assert set(mim.variables('student')['params']) == set(mim.variables('teacher')['params']) == set(base.params)
+
+
+def test_seeds_share_one_program_and_draw_differently():
+    """The seed is a value of the step: five seeds of a run compile once."""
+    texts, images = [], []
+    for seed in (1, 4_000_000_000):
+        config = tiny.config('union', crop=(32, 32), batch=2, seed=seed, model__width=4, model__decoder_width=4)
+        state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
+        assert int(state.seed) == seed
+        texts.append(make_train_step(config, tiny.CLASSES).lower(state, batch).as_text())
+        keys = Draws(state.seed, state.step).keys('photometric/s1', jnp.arange(2))
+        images.append(np.asarray(jax.random.key_data(keys)))
+    assert texts[0] == texts[1]
+    assert (images[0] != images[1]).any()

@@ -8,6 +8,7 @@ import tiny
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target
 from s4mim_jax.views import normalize
+from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.scenes import build_views, mix_target
 
 NAMES = ('x', 'w', 's1', 's2')
@@ -24,7 +25,7 @@ def test_cutmix_pastes_the_partner_inside_the_box(partner):
     config = plain(method__cutmix__partner=partner)
     batch = tiny.batch(config)
     names = NAMES + (('partner',) if partner != 'batch' else ())
-    images, boxes = build_views(names, batch, config, 0, Collectives())
+    images, boxes = build_views(names, batch, config, Draws(config.seed, 0), Collectives())
     own = np.asarray(normalize(batch['unlabeled']['image'][:, 0]))
     other = own[[1, 0, 3, 2]] if partner == 'batch' else np.asarray(normalize(batch['unlabeled']['image'][:, 1]))
     for view in ('s1', 's2'):
@@ -37,7 +38,7 @@ def test_cutmix_pastes_the_partner_inside_the_box(partner):
 
 def test_targets_are_mixed_with_the_same_box():
     config = plain()
-    _, boxes = build_views(NAMES, tiny.batch(config), config, 0, Collectives())
+    _, boxes = build_views(NAMES, tiny.batch(config), config, Draws(config.seed, 0), Collectives())
     box = np.asarray(boxes['s1'])
     draw = np.random.default_rng(0)
     fields = lambda: Target(draw.integers(0, 4, box.shape), draw.random(box.shape) < 0.5,
@@ -52,11 +53,11 @@ def test_targets_are_mixed_with_the_same_box():
 def test_a_view_depends_on_its_index_and_step_alone():
     config = tiny.config('unimatch', crop=(16, 20), batch=4, method__cutmix__partner='independent')
     batch = tiny.batch(config)
-    images, _ = build_views(('s1',), batch, config, 3, Collectives())
+    images, _ = build_views(('s1',), batch, config, Draws(config.seed, 3), Collectives())
     last = jax.tree.map(lambda x: x[2:], batch)
-    half, _ = build_views(('s1',), last, config, 3, Collectives())
+    half, _ = build_views(('s1',), last, config, Draws(config.seed, 3), Collectives())
     np.testing.assert_allclose(half['s1'], images['s1'][2:], atol=1e-5)
-    later, _ = build_views(('s1',), batch, config, 4, Collectives())
+    later, _ = build_views(('s1',), batch, config, Draws(config.seed, 4), Collectives())
     assert (np.asarray(later['s1']) != np.asarray(images['s1'])).any()
 
 

@@ -147,12 +147,12 @@ def _items(state: TrainState) -> dict:
     # What serves training only is kept beside the optimiser: evaluation never sees it.
     beside = {n: v for n, v in state.params.items() if n not in network_parameters(state.params)}
     return {'weights': {'params': network_parameters(state.params), 'batch_stats': state.batch_stats, 'ema': state.ema},
-            'optimizer': {'step': state.step, 'opt_state': state.opt_state} | ({'beside': beside} if beside else {})}
+            'optimizer': {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state} | ({'beside': beside} if beside else {})}
 
 
 def _state(items) -> TrainState:
     params = items.weights['params'] | items.optimizer.get('beside', {})
-    return TrainState(items.optimizer['step'], params, items.weights['batch_stats'],
+    return TrainState(items.optimizer['step'], items.optimizer['seed'], params, items.weights['batch_stats'],
                       items.optimizer['opt_state'], items.weights['ema'])
 
 

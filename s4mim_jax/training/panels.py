@@ -11,6 +11,7 @@ from s4mim_jax.training import watch
 from s4mim_jax.training.passes import MASKED, plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.training.state import build_model
+from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.normalize import denormalize
 
 VOID = (96, 96, 96)
@@ -34,7 +35,7 @@ def make_look(config, num_classes: int, mesh) -> Callable:
 
     def look(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
-        scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch, step)
+        scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch, Draws(state.seed, step))
         seen = {}
         if 'x' in scene.images:
             logits = model.apply(state.variables(), scene.images['x'][:count], train=False).logits

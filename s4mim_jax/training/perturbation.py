@@ -6,22 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from s4mim_jax.training.passes import DROPPED, STRONG
-from s4mim_jax.views.keys import example_keys
+from s4mim_jax.views.keys import Draws
 
 
-def perturbation(call, sizes: dict[str, int], config, collectives, index, step) -> Callable | None:
+def perturbation(call, sizes: dict[str, int], config, collectives, index, draws: Draws) -> Callable | None:
     """The hook between encoder and decoder of a call, or None.
 
     Args:
       call: passes.Call. sizes: view -> batch size, in the call's order.
-      index: i32 [B], global indices of the unlabelled examples. step: updates completed.
+      index: i32 [B], global indices of the unlabelled examples. draws: randomness of the step.
     """
     dropped = [name for name in call.decoded if name in DROPPED]
     paired = config.method.complementary_dropout and call.views == STRONG
     if not dropped and not paired:
         return None
     # Named by what is drawn, not by the call: switching another view off changes no draw.
-    keys = example_keys(config.seed, 'features/paired' if paired else 'features/dropped', step, index)
+    keys = draws.keys('features/paired' if paired else 'features/dropped', index)
     order = list(sizes.values())
 
     def perturb(features):

@@ -11,6 +11,7 @@ from s4mim_jax.pseudo_labels import Maps, Target, ensemble, nearest, select
 from s4mim_jax.training.passes import DROPPED, MASKED, STRONG, Passes
 from s4mim_jax.training.perturbation import perturbation
 from s4mim_jax.training.state import build_pixel_decoder, network_parameters
+from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masked import Masked, mask_view
 from s4mim_jax.views.scenes import build_views, mix_target
 
@@ -36,19 +37,19 @@ class Scene(NamedTuple):
 
 
 def compose_scene(model, config, passes: Passes, collectives: Collectives, variables, teacher,
-                  batch, step):
+                  batch, draws: Draws):
     """Runs a method's passes on one (micro-)batch.
 
     Args:
       model: Segmenter. variables: the student's {'params', 'batch_stats'}.
       teacher: the EMA's variables, or None.
-      batch: as in make_train_step. step: updates completed.
+      batch: as in make_train_step. draws: randomness of the step, which also says how far training is.
 
     Returns:
       (Scene, the student's new batch_stats).
     """
-    progress = jnp.asarray(step, jnp.float32) / config.total_steps
-    images, boxes = build_views(_views(passes, config.method), batch, config, step, collectives)
+    progress = jnp.asarray(draws.step, jnp.float32) / config.total_steps
+    images, boxes = build_views(_views(passes, config.method), batch, config, draws, collectives)
     label = batch['labeled']['label'].astype(jnp.int32) if 'x' in images else None
     outputs, logits, features = {}, {}, {}
     statistics = variables['batch_stats']
@@ -59,7 +60,7 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
         result, changed = model.apply(
             {'params': network_parameters(variables['params']), 'batch_stats': statistics},
             collectives.join([seen[v] for v in call.views]), train=True,
-            perturb=perturbation(call, sizes, config, collectives, index, step), mutable=['batch_stats'])
+            perturb=perturbation(call, sizes, config, collectives, index, draws), mutable=['batch_stats'])
         split = lambda array: collectives.split(array, [sizes[DROPPED.get(d, d)] for d in call.decoded])
         outputs.update(zip(call.decoded, map(_Output, split(result.logits), split(result.coarse))))
         features.update(zip(call.views, collectives.split(result.features[-1], list(sizes.values()))))
@@ -72,7 +73,7 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     if passes.unlabeled:
         maps = _teach(model, config, passes, variables, teacher, images, outputs.get('w'), collectives)
         targets = _targets(maps, boxes, images, batch['unlabeled'], config, collectives, progress)
-    masked = {name: _mask(name, images, label, targets, batch, config, step) for name in passes.masked}
+    masked = {name: _mask(name, images, label, targets, batch, config, draws) for name in passes.masked}
     for call in passes.calls:
         if call.masked:
             run(call, {name: copy.image for name, copy in masked.items()})
@@ -133,7 +134,7 @@ def _targets(maps, boxes, images, unlabeled, config, collectives, progress) -> d
     return targets | {view: mix_target(box, own, partner) for view, box in boxes.items()}
 
 
-def _mask(name, images, label, targets, batch, config, step) -> Masked:
+def _mask(name, images, label, targets, batch, config, draws) -> Masked:
     view = MASKED[name]
     if view == 'x':
         part, index = label, batch['labeled']['index']
@@ -142,7 +143,7 @@ def _mask(name, images, label, targets, batch, config, step) -> Masked:
         confident = target.valid & (target.confidence >= config.method.mim.tau)
         part = jnp.where(confident, target.label, IGNORE)
     stream = {'x': 'x', 'w': 'w', 's1': 's'}[view]
-    return mask_view(stream, images[_base(name, config.method)], part, index, config, step)
+    return mask_view(stream, images[_base(name, config.method)], part, index, config, draws)
 
 
 def _reconstruct(params, config, features, masked, collectives) -> dict[str, jax.Array]:

@@ -15,12 +15,14 @@ from s4mim_jax.views.keys import stream
 
 @flax.struct.dataclass
 class TrainState:
-    """step: int32, completed updates. params: the student's 'encoder' and 'decoder' and, where a term
+    """step: int32, completed updates. seed: uint32, `config.seed`, a value of the step so that runs of
+    several seeds share one compiled program. params: the student's 'encoder' and 'decoder' and, where a term
     needs it, the 'pixel_decoder', which serves training only. batch_stats: the student's. ema: the
     teacher's {'params', 'batch_stats'}, None when the student teaches itself. All leaves of networks
     are float32. There is no key: randomness comes from (seed, stream, step, example)."""
 
     step: jax.Array
+    seed: jax.Array
     params: dict
     batch_stats: dict
     opt_state: tuple
@@ -78,13 +80,13 @@ def _pixel_decoder_parameters(config, model) -> dict:
     return init(stream(config.seed, 'init/pixel_decoder', 0))
 
 
-def _assemble(config, variables) -> TrainState:
+def _assemble(config, variables, seed) -> TrainState:
     params, statistics = variables['params'], variables.get('batch_stats', {})
     # The teacher begins as a copy in buffers of its own: a donated buffer must not appear twice.
     average = None
     if passes.plan(config.method).teacher == 'ema':
         average = jax.tree.map(jnp.copy, {'params': network_parameters(params), 'batch_stats': statistics})
-    return TrainState(jnp.zeros((), jnp.int32), params, statistics,
+    return TrainState(jnp.zeros((), jnp.int32), seed, params, statistics,
                       make_optimizer(config).init(params), average)
 
 
@@ -97,7 +99,7 @@ def abstract_state(config, num_classes: int) -> TrainState:
         variables = model.init(jax.random.key(0), image, train=False)
         if config.method.class_wise_mim:
             variables['params']['pixel_decoder'] = _pixel_decoder_parameters(config, model)
-        return _assemble(config, variables)
+        return _assemble(config, variables, jnp.zeros((), jnp.uint32))
 
     return jax.eval_shape(begin, image)
 
@@ -114,8 +116,9 @@ def create_state(config, num_classes: int, mesh=None) -> TrainState:
     """
     variables = initial_variables(config, num_classes)
     variables = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), variables)
-    begin = lambda v: _assemble(config, v)
+    seed = jnp.asarray(config.seed, jnp.uint32)
+    begin = lambda v, seed: _assemble(config, v, seed)
     if mesh is None:
-        return jax.jit(begin)(variables)
+        return jax.jit(begin)(variables, seed)
     shardings = state_shardings(abstract_state(config, num_classes), mesh)
-    return jax.jit(begin, out_shardings=shardings)(variables)
+    return jax.jit(begin, out_shardings=shardings)(variables, seed)

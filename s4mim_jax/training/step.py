@@ -23,6 +23,7 @@ from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.training.state import TrainState, abstract_state, build_model, network_parameters
+from s4mim_jax.views.keys import Draws
 
 
 class Metric(NamedTuple):
@@ -76,9 +77,9 @@ def _local_step(config, num_classes, collectives):
     active = terms.active(config.method)
     model = build_model(config, num_classes, axis_name=collectives.axes)
 
-    def loss(params, statistics, teacher, batch, step):
+    def loss(params, statistics, teacher, batch, draws):
         variables = {'params': params, 'batch_stats': statistics}
-        scene, statistics = compose_scene(model, config, passes, collectives, variables, teacher, batch, step)
+        scene, statistics = compose_scene(model, config, passes, collectives, variables, teacher, batch, draws)
         values = {name: _value(term.loss(scene), collectives) for name, term in active.items()}
         total = sum(config.method[name] * value for name, value in values.items())
         losses = {'loss': total} | {f'loss/{name}': value for name, value in values.items()}
@@ -87,9 +88,9 @@ def _local_step(config, num_classes, collectives):
         seen = {f'pseudo_label/{name}': Metric(*pair) for name, pair in watch.totals(scene, batch).items()}
         return total, (statistics, metrics | seen)
 
-    def micro(params, statistics, teacher, batch, step):
+    def micro(params, statistics, teacher, batch, draws):
         (_, (statistics, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
-            params, statistics, teacher, batch, step)
+            params, statistics, teacher, batch, draws)
         # One explicit all-reduce under shard_map; under jit XLA inserts it.
         gradients, metrics = collectives.sum((gradients, metrics))
         one = jnp.ones((), jnp.int32)
@@ -100,7 +101,7 @@ def _local_step(config, num_classes, collectives):
         parts = config.batch.accumulate
         batch = {k: batch[k] for k in (('labeled', 'unlabeled') if passes.unlabeled else ('labeled',))}
         if parts == 1:
-            gradients, statistics, metrics = micro(state.params, state.batch_stats, state.ema, batch, state.step)
+            gradients, statistics, metrics = micro(state.params, state.batch_stats, state.ema, batch, Draws(state.seed, state.step))
         else:
             gradients, statistics, metrics = _accumulate(micro, state, batch, parts)
         metrics['gradient_norm'] = Metric(optax.global_norm(gradients), jnp.ones((), jnp.int32))
@@ -109,7 +110,7 @@ def _local_step(config, num_classes, collectives):
         # After the update: an update that explodes must not be saved before the next step's loss shows it.
         metrics['parameter_norm'] = Metric(optax.global_norm(params), jnp.ones((), jnp.int32))
         teacher = _follow(config, state, params, statistics)
-        return TrainState(state.step + 1, params, statistics, opt_state, teacher), metrics
+        return TrainState(state.step + 1, state.seed, params, statistics, opt_state, teacher), metrics
 
     return step
 
@@ -137,7 +138,7 @@ def _accumulate(micro, state, batch, parts):
 
     def body(carry, part):
         total, statistics = carry
-        gradients, statistics, metrics = micro(state.params, statistics, state.ema, part, state.step)
+        gradients, statistics, metrics = micro(state.params, statistics, state.ema, part, Draws(state.seed, state.step))
         return (jax.tree.map(jnp.add, total, gradients), statistics), metrics
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)

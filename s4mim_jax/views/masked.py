@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from s4mim_jax.data.source import IGNORE
-from s4mim_jax.views.keys import example_keys
+from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masks import freeform_mask, grid_mask
 
 
@@ -22,22 +22,22 @@ class Masked(NamedTuple):
     part: jax.Array
 
 
-def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, config, step) -> Masked:
+def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, config, draws: Draws) -> Masked:
     """Hides a part of each image. The mask is applied last, after every other change of the view.
 
     Args:
       name: 'x', 'w' or 's': which keys of config.method.masks hold, and the stream of random numbers.
       image: f32 [B, H, W, 3], the normalised view. part: i32 [B, H, W], labels with 255.
-      index: i32 [B], global example indices. step: updates completed.
+      index: i32 [B], global example indices. config: reads method.masks. draws: randomness of the step.
     """
     masks, size = config.method.masks, image.shape[1:3]
-    keys = example_keys(config.seed, f'mask/{name}', step, index)
+    keys = draws.keys(f'mask/{name}', index)
     if name == 'x' and masks.x_kind == 'freeform':
         visible = freeform_mask(keys, size, *masks.freeform)
     else:
         visible = grid_mask(keys, size, masks.patch or default_patch(size), masks[f'{name}_ratio'])
     if masks.input_scope == 'class_sampled':
-        chosen = sample_class(example_keys(config.seed, f'mask_class/{name}', step, index), part)
+        chosen = sample_class(draws.keys(f'mask_class/{name}', index), part)
         own = part == chosen[:, None, None]
         # The literal reading of class-wise MIM: everything but one class is absent from the input.
         visible, part = visible & own, jnp.where(own, part, IGNORE)
