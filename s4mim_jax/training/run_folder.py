@@ -100,7 +100,8 @@ def check_same_run(workdir, config, split) -> None:
     folder = Path(workdir)
     if not (folder / 'config.json').exists():
         return
-    stored, asked = _flat(read_json(folder / 'config.json')), _flat(config.to_dict())
+    # Keys that the folder's version did not have yet are read at their defaults.
+    stored, asked = _flat(read_config(folder).to_dict()), _flat(config.to_dict())
     changed = [key for key in sorted(stored.keys() | asked.keys())
                if stored.get(key) != asked.get(key) and not key.startswith(FREE)]
     if changed:
