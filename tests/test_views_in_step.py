@@ -51,14 +51,18 @@ def test_targets_are_mixed_with_the_same_box():
 
 
 def test_a_view_depends_on_its_index_and_step_alone():
-    config = tiny.config('unimatch', crop=(16, 20), batch=4, method__cutmix__partner='independent')
+    """Under jit with traced seed and step, as in the step."""
+    config = tiny.config('unimatch', batch=8)
     batch = tiny.batch(config)
-    images, _ = build_views(('s1',), batch, config, Draws(config.seed, 3), Collectives())
-    last = jax.tree.map(lambda x: x[2:], batch)
-    half, _ = build_views(('s1',), last, config, Draws(config.seed, 3), Collectives())
-    np.testing.assert_allclose(half['s1'], images['s1'][2:], atol=1e-5)
-    later, _ = build_views(('s1',), batch, config, Draws(config.seed, 4), Collectives())
-    assert (np.asarray(later['s1']) != np.asarray(images['s1'])).any()
+    names = ('s1', 's2', 'w', 'partner')
+    draw = jax.jit(lambda batch, seed, step: build_views(names, batch, config, Draws(seed, step), Collectives())[0])
+    build = lambda batch, step: draw(batch, np.uint32(0), step)
+    images = jax.device_get(build(batch, 3))
+    for start, count in ((4, 4), (2, 1)):
+        part = jax.device_get(build(jax.tree.map(lambda x: x[start:start + count], batch), 3))
+        for view in images:
+            np.testing.assert_allclose(part[view], images[view][start:start + count], atol=1e-4)
+    assert (build(batch, 4)['s1'] != images['s1']).any()
 
 
 def test_join_and_split_keep_every_example():
