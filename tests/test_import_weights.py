@@ -235,3 +235,10 @@ def test_command_line(mobilenet, tmp_path):
     assert failed.returncode == 2 and 'resnet18' in failed.stderr and 'Traceback' not in failed.stderr
     usage = command('--encoder=mobilenet_v2')
     assert usage.returncode == 2 and 'SOURCE' in usage.stderr and 'Traceback' not in usage.stderr
+
+
+def test_unet_takes_no_weights(tmp_path):
+    np.savez(tmp_path / 'odd.npz', anything=np.zeros((3, 3), np.float32))
+    with pytest.raises(InputError, match='unet is trained from scratch'):
+        convert(str(tmp_path / 'odd.npz'), 'unet', str(tmp_path / 'out.npz'))
+    assert not (tmp_path / 'out.npz').exists()

@@ -1,7 +1,6 @@
 """Grid masks and free-form masks: exact counts, whole cells, shapes, keys."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P

@@ -44,6 +44,9 @@ def match(weights: Weights, shapes: dict[str, tuple[int, ...]], encoder: str, st
     Raises:
       InputError: another architecture, or names of missing, unexpected, mis-shaped or non-finite arrays.
     """
+    if encoder == 'unet':  # no published encoder weights, so no names to look for
+        raise InputError(f'weights file {weights.path}: encoder unet is trained from scratch and takes no weights\n'
+                         'valid: --config.model.pretrained=None, or another encoder')
     found, found_stem = architecture_of(weights)
     if found not in (None, encoder):
         raise InputError(f'weights file {weights.path} looks like {found}, not like encoder {encoder}')
