@@ -11,13 +11,18 @@ JSONs in the folder. `--summarize` makes only those.
 import argparse
 import json
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
 from ablation_table import write_table
 from arms import ARMS
+
+from s4mim_jax import command
+from s4mim_jax.evaluate import evaluate_run
+from s4mim_jax.training.loop import train
+from s4mim_jax.validate import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,12 +34,14 @@ def file_of(arm: str, seed: int) -> str:
 def run(arm: str, seed: int, arguments) -> dict:
     """Trains, evaluates on the test split (best checkpoint and last) and returns what is kept of the run."""
     workdir = arguments.runs / file_of(arm, seed).removesuffix('.json')
-    settings = [f'--config.{text}' for text in arguments.set] + [f'--config.seed={seed}', '--config.log.images=0']
-    command(['train', f'--config={arguments.config}:{ARMS[arm].argument}', f'--workdir={workdir}', *settings])
-    scores = {}
-    for checkpoint in ('best', 'latest'):
-        command(['evaluate', f'--workdir={workdir}', '--split=test', f'--checkpoint={checkpoint}'])
-        scores[checkpoint] = json.loads((workdir / 'eval' / 'test.json').read_text())
+    overrides = [tuple(text.split('=', 1)) for text in arguments.set] + [('seed', str(seed)), ('log.images', '0')]
+    config = command.load_config(f'{arguments.config}:{ARMS[arm].argument}', overrides)
+    validate(config)
+    status = train(config, str(workdir))
+    if status:
+        sys.exit(status)
+    scores = {checkpoint: evaluate_run(workdir, checkpoint, split='test') for checkpoint in ('best', 'latest')}
+    jax.clear_caches()  # programs of one arm are of no use to the next; those of its other seeds are on disk
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     config, record = (json.loads((workdir / name).read_text()) for name in ('config.json', 'run.json'))
     train = [line for line in lines if line['split'] == 'train']
@@ -45,11 +52,6 @@ def run(arm: str, seed: int, arguments) -> dict:
             'steps': config['total_steps'], 'batch': config['batch'], 'split_hash': record['split']['hash'],
             'cost': json.loads((workdir / 'cost.json').read_text()), 'versions': record['versions'],
             'git': record['git'], 'devices': record['devices']}
-
-
-def command(arguments: list[str]) -> None:
-    """One of the package's commands; its output goes to the terminal, its failure ends the benchmark."""
-    subprocess.run([sys.executable, '-m', f's4mim_jax.{arguments[0]}', *arguments[1:]], cwd=ROOT, check=True)
 
 
 def main() -> None:
@@ -78,6 +80,7 @@ def main() -> None:
             print(f'  {name}, seed {seed}: {arguments.config}:{ARMS[name].argument}')
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    command.compilation_cache(str(arguments.runs / 'run'))
     started = time.monotonic()
     for number, (name, seed) in enumerate([] if arguments.summarize else left):
         if number:
