@@ -1,5 +1,7 @@
 """Everything that training changes, and how it begins."""
 
+import os
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -61,9 +63,13 @@ def initial_variables(config, num_classes: int) -> dict:
     The network starts from the same values whatever else the method trains beside it.
     """
     model = build_model(config, num_classes)
-    if config.model.pretrained:
+    source = config.model.pretrained
+    if source and os.path.isdir(source):
+        from s4mim_jax.training import fine_tune  # restores checkpoints, which know this module
+        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed)
+    elif source:
         from s4mim_jax import pretrained  # readers are needed only here
-        variables = pretrained.import_variables(config.model.pretrained, config.model, num_classes, seed=config.seed)
+        variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed)
     else:
         variables = models.init_variables(model, stream(config.seed, 'init', 0))
     if not config.method.class_wise_mim:
