@@ -1,9 +1,10 @@
 """Methods against their hosts under equal conditions: same steps, batch, split and initial network, paired seeds.
 
     python benchmarks/ablation.py --folder=benchmarks/results/ablation [--only=fixmatch,s4mc] [--seeds=1] [--list]
-        [--config=configs/shapes.py] [--set total_steps=500 ...] [--runs=DIR]
+        [--config=configs/shapes.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
 
-One JSON a run; a run whose JSON is there is not repeated, an interrupted one goes on. At the end table.md (test
+With --begin every arm of a seed begins with the same network, trained for so many labelled-only steps: pseudo-labels
+of an untrained teacher teach nothing, and short runs would be spent on them. One JSON a run; a run whose JSON is there is not repeated, an interrupted one goes on. At the end table.md (test
 mean, standard deviation, paired difference to the host with its 95 % interval) and table.png are made from all the
 JSONs in the folder. `--summarize` makes only those.
 """
@@ -34,24 +35,35 @@ def file_of(arm: str, seed: int) -> str:
 def run(arm: str, seed: int, arguments) -> dict:
     """Trains, evaluates on the test split (best checkpoint and last) and returns what is kept of the run."""
     workdir = arguments.runs / file_of(arm, seed).removesuffix('.json')
-    overrides = [tuple(text.split('=', 1)) for text in arguments.set] + [('seed', str(seed)), ('log.images', '0')]
-    config = command.load_config(f'{arguments.config}:{ARMS[arm].argument}', overrides)
-    validate(config)
-    status = train(config, str(workdir))
-    if status:
-        sys.exit(status)
+    begin = ()
+    if arguments.begin:
+        begun = arguments.runs / f'begin-seed{seed}'
+        train_arm(begun, 'supervised', seed, arguments, [('total_steps', str(arguments.begin))])
+        begin = [('model.pretrained', str(begun))]
+    train_arm(workdir, ARMS[arm].argument, seed, arguments, begin)
     scores = {checkpoint: evaluate_run(workdir, checkpoint, split='test') for checkpoint in ('best', 'latest')}
     jax.clear_caches()  # programs of one arm are of no use to the next; those of its other seeds are on disk
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     config, record = (json.loads((workdir / name).read_text()) for name in ('config.json', 'run.json'))
     train = [line for line in lines if line['split'] == 'train']
     return {'arm': arm, 'argument': ARMS[arm].argument, 'host': ARMS[arm].host, 'seed': seed,
-            'config_file': Path(arguments.config).name, 'set': arguments.set, 'test': scores,
+            'config_file': Path(arguments.config).name, 'set': arguments.set, 'begin': arguments.begin, 'test': scores,
             'val_miou': [[line['step'], line['miou']] for line in lines if line['split'] == config['eval']['split']],
             'pseudo_label': {key: train[-1][key] for key in train[-1] if key.startswith('pseudo_label/')},
             'steps': config['total_steps'], 'batch': config['batch'], 'split_hash': record['split']['hash'],
             'cost': json.loads((workdir / 'cost.json').read_text()), 'versions': record['versions'],
             'git': record['git'], 'devices': record['devices']}
+
+
+def train_arm(workdir: Path, argument: str, seed: int, arguments, more) -> None:
+    """Trains or goes on; a run that is complete costs nothing."""
+    overrides = [tuple(text.split('=', 1)) for text in arguments.set]
+    overrides += [('seed', str(seed)), ('log.images', '0'), *more]
+    config = command.load_config(f'{arguments.config}:{argument}', overrides)
+    validate(config)
+    status = train(config, str(workdir))
+    if status:  # stopped by a signal, or a loss that is no number
+        sys.exit(status)
 
 
 def main() -> None:
@@ -60,6 +72,7 @@ def main() -> None:
     parser.add_argument('--runs', type=Path, default=ROOT / 'runs' / 'ablation', help='where run folders go')
     parser.add_argument('--config', default='configs/shapes.py')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='an override of every run')
+    parser.add_argument('--begin', type=int, default=0, metavar='STEPS', help='labelled-only steps before every arm')
     parser.add_argument('--only', help='arms, separated by ;')
     parser.add_argument('--seeds', type=int, help='at most so many seeds an arm')
     parser.add_argument('--list', action='store_true', help='print what would run and end')
