@@ -23,7 +23,7 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
         overrides as a list of (dotted key, text); returns an exit status or None.
       flag_values: where the module defined its other flags.
 
-    Exit status: main's, or 2 with a short message for an InputError and for a wrong flag.
+    Exit status: main's, or with a short message 2 for an InputError and a wrong flag, 4 for a StorageError.
     """
     app.define_help_flags()
     logging.set_verbosity(logging.ERROR)  # Orbax tells its whole life
@@ -62,7 +62,7 @@ def _guard(parse):
 def _fail(error) -> int:
     sys.stdout.flush()
     print(f'error: {error}', file=sys.stderr, flush=True)
-    return 2
+    return getattr(error, 'status', 2)
 
 
 def split_config_flags(argv: list[str]):
@@ -122,8 +122,14 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
 
 
 def compilation_cache(workdir: str) -> None:
-    """Keeps compiled programs beside the run folder, so that a second start is quick."""
+    """Keeps compiled programs beside the run folder, so that a second start is quick.
+
+    The folder is `.jax_cache` in the workdir's parent, or JAX_COMPILATION_CACHE_DIR. Every program is kept: some thirty
+    small ones come before the first step, none worth a file by JAX's own rule, and together they take seconds.
+    """
     import jax
     if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-        jax.config.update('jax_compilation_cache_dir', str(Path(workdir).absolute().parent / '.jax_cache'))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 2.0)
+        # Only a path on a disk can be relative: gs://bucket/run has its parent as it stands.
+        parent = workdir.rstrip('/').rpartition('/')[0] if '://' in workdir else Path(workdir).absolute().parent
+        jax.config.update('jax_compilation_cache_dir', f'{parent}/.jax_cache')
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

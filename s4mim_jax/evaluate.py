@@ -23,9 +23,10 @@ def main(positional, config_file, overrides) -> int:
                          'single keys are set by --config.KEY=VALUE')
     if not values.workdir:
         raise InputError('--workdir is missing; name the folder of the run')
-    processes.initialize()
+    processes.initialize(values.workdir)
     command.compilation_cache(values.workdir)
-    evaluate_run(values.workdir, values.checkpoint, values.weights, values.split, overrides)
+    with processes.together():
+        evaluate_run(values.workdir, values.checkpoint, values.weights, values.split, overrides)
     return 0
 
 

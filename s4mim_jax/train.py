@@ -22,10 +22,11 @@ def main(positional, config_file, overrides) -> int:
         raise InputError('--workdir is missing; name the folder of the run')
     config = command.load_config(config_file, overrides)
     validate(config)
-    processes.initialize()
+    processes.initialize(WORKDIR.value)
     command.compilation_cache(WORKDIR.value)
-    from s4mim_jax.training.loop import train  # brings the input pipeline with it
-    return train(config, WORKDIR.value)
+    with processes.together():
+        from s4mim_jax.training.loop import train  # brings the input pipeline with it
+        return train(config, WORKDIR.value)
 
 
 if __name__ == '__main__':

@@ -5,17 +5,13 @@ and optimiser state) and `loop` (JSON: the best score so far and the sums not lo
 evaluation restores the first one only.
 """
 
-import os
-from pathlib import Path
-
 import jax
 import orbax.checkpoint as ocp
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import state_shardings
+from s4mim_jax.training import storage
 from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
-
-FOLDER = 'checkpoints'
 
 
 def _handlers() -> dict:
@@ -37,20 +33,25 @@ class _KeepLatestAndBest:
 
 
 class Checkpoints:
-    """Saves and restores the state of one run."""
+    """Saves and restores the state of one run.
+
+    Saving goes on in the background, so a disk that fills up shows at the next call, whichever it is:
+    the constructor, `save`, `wait` and `close` raise StorageError. A checkpoint that fails never takes
+    the place of a finished one, and what it leaves behind is removed when the folder is opened again.
+    """
 
     def __init__(self, workdir):
+        self._workdir = workdir
         self._policy = _KeepLatestAndBest()
+        self._folder = storage.absolute(workdir) / storage.CHECKPOINTS
         options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options,
-                                              item_handlers=_handlers())
+        with storage.writing(self._folder, workdir):
+            self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=_handlers())
 
     @staticmethod
     def exist(workdir) -> bool:
         """Whether the run folder holds a finished checkpoint; creates nothing."""
-        folder = Path(workdir) / FOLDER
-        # os.path's: pathlib's raises below a folder that may not be searched.
-        return os.path.isdir(folder) and any(name.isdigit() for name in os.listdir(folder))
+        return bool(storage.finished_steps(workdir))
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -62,9 +63,10 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return  # a resumed run passes the same steps again, with the same numbers
         items = _items(state)
-        self._manager.save(step, args=ocp.args.Composite(
-            **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
-            loop=ocp.args.JsonSave(loop)))
+        with storage.writing(self._folder, self._workdir):
+            self._manager.save(step, args=ocp.args.Composite(
+                **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
+                loop=ocp.args.JsonSave(loop)))
 
     def restore(self, config, num_classes: int, mesh) -> tuple[TrainState, dict]:
         """The latest (state, loop) of a folder where `exist` holds.
@@ -85,10 +87,12 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Returns when everything that was started is on disk."""
-        self._manager.wait_until_finished()
+        with storage.writing(self._folder, self._workdir):
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        self._manager.close()
+        with storage.writing(self._folder, self._workdir):
+            self._manager.close()
 
 
 def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best', weights: str = 'teacher'):
@@ -106,9 +110,10 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     """
     if weights not in ('teacher', 'student'):
         raise InputError(f'--weights={weights}: valid are teacher and student')
-    folder = Path(workdir).absolute() / FOLDER
-    if not os.path.isdir(folder):
-        raise InputError(f'{workdir}: no {FOLDER}/ folder; --workdir must be a folder that train has written')
+    folder = storage.absolute(workdir) / storage.CHECKPOINTS
+    if not folder.is_dir():
+        raise InputError(f'{workdir}: no {storage.CHECKPOINTS}/ folder; --workdir must be a folder that train has '
+                         'written')
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager(folder, options=options, item_handlers=_handlers()) as manager:
         step = _find_step(manager, checkpoint, workdir)

@@ -1,5 +1,6 @@
 """The training loop. The order of operations inside it is the contract of a resume, see `_run`."""
 
+import signal
 import sys
 import time
 
@@ -36,7 +37,8 @@ def train(config, workdir) -> int:
     Raises:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
     """
-    with StopRequest() as stop:
+    # With several processes JAX's runtime listens for SIGTERM itself.
+    with StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop:
         return _Run(config, workdir, stop).run()
 
 
@@ -158,10 +160,15 @@ class _Run:
         return 0
 
     def _agreed_signal(self, meeting: bool) -> int | None:
-        """The signal to obey after this step. Saving takes every process, so several processes obey one
-        only at a step where all of them ask (`meeting`: logging, evaluating, saving)."""
+        """The signal to obey after this step, the same in every process, because saving takes all of them.
+
+        Several processes: a SIGTERM to any one goes to JAX's preemption service, which finds the next step
+        that all can stop at; a SIGINT is obeyed where all ask for it (`meeting`: logging, evaluating, saving).
+        """
         if jax.process_count() == 1:
             return self.stop.signal
+        if multihost_utils.reached_preemption_sync_point(self.completed):
+            return signal.SIGTERM
         if not meeting:
             return None
         return int(np.max(multihost_utils.process_allgather(np.int32(self.stop.signal or 0)))) or None

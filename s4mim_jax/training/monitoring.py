@@ -2,17 +2,18 @@
 
 The only file that imports clu, and only when a writer is made: clu's writer brings TensorFlow.
 metrics.jsonl holds nothing that depends on the clock, so two runs of one config are comparable line
-by line; rates go to TensorBoard and to the terminal.
+by line; rates go to TensorBoard and to the terminal. Everything that writes raises StorageError when
+the disk or the store refuses.
 """
 
+import io
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.training import storage
 
 METRICS = 'metrics.jsonl'
 
@@ -46,41 +47,62 @@ def first_non_finite(metrics: dict) -> str | None:
 class Monitor:
     """Writes scalars and images of one run. Only process 0 of a run makes one."""
 
-    def __init__(self, workdir: Path, completed: int):
+    def __init__(self, workdir, completed: int):
         """`completed`: step of the checkpoint that the run goes on from; later lines are dropped."""
-        self._path, self._folder = workdir / METRICS, workdir / 'panels'
-        truncate(self._path, completed)
-        self._file = self._path.open('a')
+        self._workdir = storage.locate(workdir)
+        self._path, self._panels = self._workdir / METRICS, self._workdir / 'panels'
         from s4mim_jax.data import tensorflow_setup  # noqa: F401  hides accelerators before clu brings TensorFlow
         from clu import metric_writers
-        self._writer = metric_writers.SummaryWriter(str(workdir))
+        truncate(self._path, completed)
+        with self._writing(self._path):
+            self._lines = storage.Lines(self._path)
+        with self._writing(self._workdir):
+            self._writer = metric_writers.SummaryWriter(str(self._workdir))
 
     def scalars(self, step: int, split: str, values: dict, **labels) -> None:
         """One line of metrics.jsonl and the same scalars for TensorBoard under `split/`."""
         line = {'step': step, 'split': split, **labels, **values}
-        self._file.write(json.dumps(line) + '\n')
-        self._file.flush()
+        with self._writing(self._path):
+            self._lines.add(json.dumps(line))
         numbers = {f'{split}/{k}': v for k, v in values.items() if isinstance(v, (int, float))}
-        self._writer.write_scalars(step, numbers)
+        with self._writing(self._workdir):
+            self._writer.write_scalars(step, numbers)
 
     def rates(self, step: int, values: dict[str, float]) -> None:
         """Clock-dependent scalars, TensorBoard only."""
-        self._writer.write_scalars(step, {f'speed/{k}': v for k, v in values.items()})
+        with self._writing(self._workdir):
+            self._writer.write_scalars(step, {f'speed/{k}': v for k, v in values.items()})
 
     def panel(self, step: int, name: str, picture: np.ndarray) -> None:
         """A picture u8 [H, W, 3]: panels/NAME_STEP.png and TensorBoard."""
-        self._folder.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(self._folder / f'{name}_{step:06d}.png')
-        self._writer.write_images(step, {name: picture[None]})
+        path, png = self._panels / f'{name}_{step:06d}.png', io.BytesIO()
+        Image.fromarray(picture).save(png, 'png')
+        with self._writing(path):
+            self._panels.mkdir(exist_ok=True)
+            path.write_bytes(png.getvalue())
+        with self._writing(self._workdir):
+            self._writer.write_images(step, {name: picture[None]})
 
     def close(self) -> None:
-        self._writer.flush()
-        self._writer.close()
-        self._file.close()
+        try:
+            with self._writing(self._workdir):
+                self._writer.flush()
+                self._writer.close()
+        finally:
+            with self._writing(self._path):
+                self._lines.close()
+
+    def _writing(self, path):
+        return storage.writing(path, self._workdir)
 
 
-def truncate(path: Path, completed: int) -> None:
-    """Drops lines after step `completed` and a half-written last line, replacing the file whole."""
+def truncate(path, completed: int) -> None:
+    """Drops lines after step `completed` and a half-written last line, replacing the file whole.
+
+    Raises:
+      StorageError: it cannot be written; the old file is unharmed.
+    """
+    path = storage.locate(path)
     if not path.exists():
         return
     kept = []
@@ -90,9 +112,5 @@ def truncate(path: Path, completed: int) -> None:
                 kept.append(line + '\n')
         except (json.JSONDecodeError, KeyError, TypeError):
             continue  # cut off by a kill; its step is after the checkpoint, so it is made again
-    temporary = path.with_suffix('.part')
-    try:
-        temporary.write_text(''.join(kept))
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f'{path}: cannot be written ({error.strerror})') from None
+    with storage.writing(path, path.parent):
+        storage.replace_text(path, ''.join(kept))

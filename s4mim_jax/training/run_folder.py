@@ -6,15 +6,16 @@ import json
 import os
 import platform
 import subprocess
-from pathlib import Path
 
 import jax
 import ml_collections
+from etils.epath import Path
 
 from s4mim_jax import evaluation
 from s4mim_jax.config import base
 from s4mim_jax.errors import InputError
 from s4mim_jax.overrides import assign
+from s4mim_jax.training import storage
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'ml-collections',
             'clu', 'numpy', 'pillow', 'tensorflow', 'tensorflow-cpu', 'dm-pix')
@@ -24,9 +25,13 @@ def check_writable(workdir) -> None:
     """Looks, without writing, whether `prepare` can work.
 
     Raises:
-      InputError: the folder, or the nearest one above it, is no folder or may not be written.
+      InputError: the folder, or the nearest one above it, is no folder or may not be written; an
+        address that nothing serves. Whether a store may be written, only `prepare` finds out.
     """
-    nearest = Path(workdir).absolute()
+    storage.check_served(workdir)
+    if storage.is_remote(workdir):
+        return
+    nearest = storage.absolute(workdir)
     # os.path's functions: pathlib's raise below a folder that may not be searched.
     while not os.path.exists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
@@ -41,34 +46,43 @@ def prepare(workdir) -> Path:
     Raises:
       InputError: it cannot.
     """
-    folder = Path(workdir)
+    folder = storage.locate(workdir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f'.probe-{os.getpid()}'
         probe.write_text('')
         probe.unlink(missing_ok=True)  # processes that share a folder and an id share the probe
-    except OSError as error:
-        raise InputError(f'--workdir={workdir} cannot be written ({error.strerror}); '
+    except Exception as error:
+        if not storage.is_failure(error):
+            raise
+        raise InputError(f'--workdir={workdir} cannot be written ({storage.reason(error)}); '
                          'name a folder that you may write') from None
     return folder
 
 
 def write_json(path: Path, value) -> None:
-    """Replaces a JSON file in one go."""
-    temporary = path.with_name(f'.{path.name}-{os.getpid()}')
-    temporary.write_text(json.dumps(value, indent=2) + '\n')
-    temporary.replace(path)
+    """Replaces a JSON file of a run folder in one go.
+
+    Raises:
+      StorageError: it cannot be written; the old one is unharmed.
+    """
+    path = storage.locate(path)
+    with storage.writing(path, path.parent):
+        storage.replace_text(path, json.dumps(value, indent=2) + '\n')
 
 
 def read_json(path: Path):
     """Raises InputError when the file is missing or is not JSON."""
+    path = storage.locate(path)
     try:
         return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror}); is this a folder that train has '
-                         'written?') from None
     except json.JSONDecodeError as error:
         raise InputError(f'{path}: not valid JSON ({error})') from None
+    except Exception as error:
+        if not storage.is_failure(error):
+            raise
+        raise InputError(f'{path}: cannot be read ({storage.reason(error)}); is this a folder that train has '
+                         'written?') from None
 
 
 def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
@@ -77,7 +91,7 @@ def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
     Raises:
       InputError: no run there, a key that this version does not know, or a bad override.
     """
-    path = Path(workdir) / 'config.json'
+    path = storage.locate(workdir) / 'config.json'
     config = base()
     _fill(config, read_json(path), path, '')
     for key, text in overrides:
@@ -97,7 +111,7 @@ def check_same_run(workdir, config, split) -> None:
       InputError: naming the first key that differs (seed, data, method, model, batch, views), or
         that the split's lists were changed.
     """
-    folder = Path(workdir)
+    folder = storage.locate(workdir)
     if not (folder / 'config.json').exists():
         return
     # Keys that the folder's version did not have yet are read at their defaults.

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM become a flag that the loop reads between two steps."""
+"""Signals become a flag that the loop reads between two steps."""
 
 import signal
 
@@ -6,12 +6,13 @@ import signal
 class StopRequest:
     """Context manager: the first signal sets `signal`, a second SIGINT interrupts at once."""
 
-    def __init__(self):
+    def __init__(self, numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)):
+        self._numbers = numbers
         self.signal: int | None = None
         self._previous = {}
 
     def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._numbers:
             self._previous[number] = signal.signal(number, self._note)
         return self
 
