@@ -65,12 +65,17 @@ def metrics(workdir) -> list[dict]:
     return [json.loads(line) for line in (Path(workdir) / 'metrics.jsonl').read_text().splitlines()]
 
 
-def assert_metrics_close(one, other, tolerance=2e-4):
-    """The same lines, and values equal up to the order of float32 sums."""
+def assert_metrics_close(one, other):
+    """The same lines; losses and norms equal up to the order of float32 sums.
+
+    Shares of pixels (IoU, accuracy, kept) are steps of a score: rounding may turn a few of 10,000 pixels over.
+    """
     one, other = metrics(one), metrics(other)
     assert [(line['step'], line['split'], sorted(line)) for line in one] == \
         [(line['step'], line['split'], sorted(line)) for line in other]
     for a, b in zip(one, other):
         for key, value in a.items():
             if isinstance(value, float):
-                np.testing.assert_allclose(value, b[key], rtol=tolerance, atol=tolerance, err_msg=f'{a["step"]} {key}')
+                share = key.startswith(('iou', 'miou', 'pixel_accuracy', 'pseudo_label'))
+                np.testing.assert_allclose(value, b[key], rtol=0 if share else 2e-4, atol=2e-3 if share else 2e-4,
+                                           err_msg=f'{a["step"]} {key}')

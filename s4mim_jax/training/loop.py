@@ -12,7 +12,7 @@ from s4mim_jax import data, evaluation, models
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.errors import InputError
-from s4mim_jax.parallel import check_batch, make_mesh
+from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.training import memory, panels, passes, run_folder, watch
 from s4mim_jax.training.checkpoints import Checkpoints
 from s4mim_jax.training.coherence import with_coherence_table
@@ -182,6 +182,11 @@ class _Run:
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
                      'passes': passes.table(self.config)}
         self._say(f'compiled in {seconds:.1f} s' + (f'; {used / 2**30:.2f} GiB a device' if used else ''))
+        if self.mesh.size > 1:
+            found = hlo.collectives(step)
+            self.cost['collectives'] = [entry._asdict() for entry in found]
+            self._say('collectives of a step: ' + ', '.join(
+                f'{entry.count} {entry.kind} ({entry.bytes / 2**20:.2f} MiB a device)' for entry in found))
         memory.check_compiled(self.config, used)
         return step
 
