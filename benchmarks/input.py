@@ -178,9 +178,10 @@ def main() -> None:
     needed = 1e3 * feed['images_per_batch'] / step['step_ms']
     step['images_per_second'] = needed
     step['pipeline_over_step'] = feed['images_per_cpu_second'] / needed
+    step['host_to_device_bytes'] = feed['batch_bytes']  # a step sends its batch and nothing else
     print(f'training step of the run: {step["step_ms"]:.0f} ms, consumes {needed:.0f} images/s; '
           f'the pipeline on one core delivers {step["pipeline_over_step"]:.1f} times that\n'
-          f'host to device: {feed["batch_bytes"] / 1e6:.2f} MB a step')
+          f'host to device: {step["host_to_device_bytes"]:,} bytes a step')
     if arguments.output:
         report = {'command': 'python benchmarks/input.py ' + ' '.join(sys.argv[1:]),
                   'cores': os.cpu_count(), 'machine': platform.machine(),

@@ -1,0 +1,66 @@
+"""What a plan needs to know of a dataset: classes and images. The dataset itself may be absent."""
+
+from fractions import Fraction
+import importlib
+from typing import NamedTuple
+
+from s4mim_jax.data.source import READERS
+from s4mim_jax.errors import InputError
+
+# Where the class names of datasets stand that are the same everywhere. `folder` brings its own.
+CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'camvid': 's4mim_jax.data.camvid', 'voc': 's4mim_jax.data.voc'}
+
+
+class Dataset(NamedTuple):
+    """num_classes; images: in an epoch, None if unknown; source: where the two come from, in words."""
+
+    num_classes: int
+    images: int | None
+    source: str
+
+
+def look_up(config, unlabeled: bool, num_classes: int | None = None, images: int | None = None) -> Dataset:
+    """Classes and images, from the flags, else from the dataset if it is there, else from its name.
+
+    Args:
+      config: a whole config. unlabeled: whether the method has unlabelled images; an epoch is then one
+        of those, otherwise of the labelled ones.
+      num_classes, images: what the flags say; they come before everything else.
+
+    Raises:
+      InputError: an unknown dataset, or one whose classes nothing tells.
+    """
+    name = config.data.name
+    if name not in READERS:
+        raise InputError(f'--config.data.name={name}: unknown dataset\nvalid: {", ".join(sorted(READERS))}')
+    known, counted, missing = None, None, ''
+    # `shapes` needs TensorFlow Datasets to be opened, and would be drawn if it is missing.
+    if name != 'shapes' and (num_classes is None or images is None):
+        try:
+            known, counted = _read(config, unlabeled)
+        except InputError as error:
+            missing = str(error).partition('\n')[0]
+    where = 'the dataset' if known else f'the name {name!r}'
+    if known is None and name in CLASSES:
+        known = len(importlib.import_module(CLASSES[name]).CLASSES)
+    if num_classes is None and known is None:
+        raise InputError(f'--config.data.name={name}: the number of classes is unknown; {missing}\n'
+                         'give it as --num_classes=C, or the folder as --config.data.dir')
+    source = f'classes from {"--num_classes" if num_classes is not None else where}'
+    if images is not None or counted is not None:
+        source += f', images from {"--images" if images is not None else "the dataset"}'
+    return Dataset(known if num_classes is None else num_classes, counted if images is None else images, source)
+
+
+def _read(config, unlabeled: bool) -> tuple[int, int]:
+    """Classes and images of a dataset that is there."""
+    from s4mim_jax import data
+    source, spec = data.open_source(config.data), config.data.split
+    if spec.startswith('seeded:'):  # which images are labelled takes a walk over all files; how many does not
+        train = source.splits['train']
+        share = Fraction(spec.removeprefix('seeded:'))
+        masks = sum(sample.mask is not None for sample in train)
+        labeled = max(1, int(masks * share + Fraction(1, 2)))
+        return source.num_classes, len(train) - (labeled if share < 1 else 0) if unlabeled else labeled
+    split = data.training_split(source, spec, config.seed)
+    return source.num_classes, len(split.unlabeled if unlabeled else split.labeled)
