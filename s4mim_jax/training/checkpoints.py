@@ -7,6 +7,7 @@ evaluation restores the first one only.
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import state_shardings
@@ -18,6 +19,14 @@ def _handlers() -> dict:
     """What reads each item; without them a manager that has not saved knows no metadata."""
     return {'weights': ocp.StandardCheckpointHandler(), 'optimizer': ocp.StandardCheckpointHandler(),
             'loop': ocp.JsonCheckpointHandler()}
+
+
+def _not_a_traceback_of_orbax(record) -> bool:
+    return not (record.exc_info and 'orbax' in record.pathname)
+
+
+# Orbax logs each failure in each of its threads with a traceback and raises it as well; saying it once is enough.
+logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
 
 
 class _KeepLatestAndBest:
@@ -44,7 +53,11 @@ class Checkpoints:
         self._workdir = workdir
         self._policy = _KeepLatestAndBest()
         self._folder = storage.absolute(workdir) / storage.CHECKPOINTS
-        options = ocp.CheckpointManagerOptions(preservation_policy=self._policy, cleanup_tmp_directories=True)
+        # Folders are made before `save` returns: were that to fail in the background, Orbax's other threads
+        # would wait minutes for them, and the program with them.
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self._policy, cleanup_tmp_directories=True,
+            async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False))
         with storage.writing(self._folder, workdir):
             self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=_handlers())
 
@@ -54,7 +67,8 @@ class Checkpoints:
         return bool(storage.finished_steps(workdir))
 
     def latest_step(self) -> int | None:
-        return self._manager.latest_step()
+        """Of the checkpoints on disk: after a failed save Orbax's own list lacks what that save was to replace."""
+        return max(storage.finished_steps(self._workdir), default=None)
 
     def save(self, state: TrainState, loop: dict) -> None:
         """Starts saving `state` at its step; `loop` is JSON with 'best_step' among its keys."""
@@ -151,8 +165,9 @@ def _find_step(manager, checkpoint, workdir) -> int:
 def _items(state: TrainState) -> dict:
     # What serves training only is kept beside the optimiser: evaluation never sees it.
     beside = {n: v for n, v in state.params.items() if n not in network_parameters(state.params)}
+    optimizer = {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state}
     return {'weights': {'params': network_parameters(state.params), 'batch_stats': state.batch_stats, 'ema': state.ema},
-            'optimizer': {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state} | ({'beside': beside} if beside else {})}
+            'optimizer': optimizer | ({'beside': beside} if beside else {})}
 
 
 def _state(items) -> TrainState:
