@@ -46,6 +46,7 @@ class _Run:
     """What a run holds while it lasts: data, state, compiled step and where things are written."""
 
     def __init__(self, config, workdir, stop):
+        self.began, self.first_step = time.perf_counter(), None
         self.config, self.stop = config, stop
         self.passes = passes.plan(config.method)
         # Everything that can be wrong is looked at before anything is written.
@@ -129,6 +130,10 @@ class _Run:
                 self.state, metrics = step(self.state, batch)
             self.completed += 1
             self.progress.step = self.completed
+            if self.first_step is None:
+                jax.block_until_ready(metrics)
+                self.first_step = time.perf_counter() - self.began
+                self._say(f'first step after {self.first_step:.1f} s')
             self.waiting.append(metrics)
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
@@ -154,7 +159,8 @@ class _Run:
                 break
         self.checkpoints.wait()
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
-            run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost)
+            run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
+                'first_step_seconds': self.first_step})
         self._say(f'done: {self.completed} steps, best {config.eval.split} mIoU {self.loop["best_miou"]:.4f} '
                   f'at step {self.loop["best_step"]}; {self.folder}')
         return 0
