@@ -85,6 +85,8 @@ def test_step_time_and_both_bounds():
     assert time.exposed == pytest.approx((11.224e-3, 10 / 11.224))
     slow_memory = step_time(0.788e12, [], where, 0.4, bytes_accessed=16.38e9)  # at 819 GB/s: 20 ms
     assert slow_memory.work == slow_memory.hbm == pytest.approx(20e-3)
+    both = step_time(0.788e12, [all_reduce(16e6, times=2)], where, 0.4, bytes_accessed=16.38e9)
+    assert both.exposed[1] == pytest.approx(20 / 21.224) and both.least_efficiency == pytest.approx(10 / 11.224)
     measured = step_time(0.788e12, [all_reduce(16e6)], where, 0.4, measured=0.306e-3)
     assert measured.overlapped == pytest.approx((0.612e-3, 0.5))
 

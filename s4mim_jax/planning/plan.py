@@ -110,7 +110,8 @@ def _time(program: Program, plan: dict, where, utilization: float, measured: flo
     assumptions['measured_seconds'] = measured
     return {'assumptions': assumptions, 'compute_seconds': model.compute, 'hbm_seconds': model.hbm,
             'work_seconds': model.work, 'communication_seconds': model.communication,
-            'overlapped': _bound(model.overlapped, plan), 'exposed': _bound(model.exposed, plan)}
+            'overlapped': _bound(model.overlapped, plan), 'exposed': _bound(model.exposed, plan),
+            'least_efficiency': model.least_efficiency}
 
 
 def _bound(bound: tuple[float, float], plan: dict) -> dict:

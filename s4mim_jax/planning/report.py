@@ -104,6 +104,8 @@ def _time(plan: dict) -> str:
                   f'    {schedule["total_steps"]:,} steps: {bound["hours"]:,.2f} h, {bound["device_hours"]:,.1f} '
                   f'device hours; {schedule["steps_for_the_same_images"]:,} steps: '
                   f'{bound["hours_for_the_same_images"]:,.2f} h']
+    if 'peak_flops' in assumed and not assumed['measured_seconds']:
+        lines.append(f'  none hidden, and memory never waited for: efficiency {time["least_efficiency"]:.1%}')
     return '\n'.join([*lines, '  not in it: reading images, evaluation, saving, compiling'])
 
 

@@ -32,6 +32,9 @@ class StepTime:
     compute: as above. hbm: bytes that the program reads and writes over the memory's bandwidth, a
     second lower bound on the work of a chip, None if unknown. work: the larger of the two, or what was
     measured. communication. overlapped, exposed: (seconds, efficiency) of the two bounds.
+
+    least_efficiency: nothing hidden, and the memory never waited for. The compiler counts traffic of
+    arrays that stay on the chip too, so `hbm` may be too long and `exposed` too kind.
     """
 
     compute: float
@@ -48,6 +51,11 @@ class StepTime:
     def exposed(self) -> tuple[float, float]:
         seconds = self.work + self.communication
         return seconds, self.work / seconds
+
+    @property
+    def least_efficiency(self) -> float:
+        shortest = min(self.compute, self.work)
+        return shortest / (shortest + self.communication)
 
 
 def step_time(flops: float, instructions: list[Instruction], where: Slice, utilization: float,
