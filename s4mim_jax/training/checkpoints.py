@@ -5,6 +5,8 @@ and optimiser state) and `loop` (JSON: the best score so far and the sums not lo
 evaluation restores the first one only.
 """
 
+import sys
+
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
@@ -27,6 +29,26 @@ def _not_a_traceback_of_orbax(record) -> bool:
 
 # Orbax logs each failure in each of its threads with a traceback and raises it as well; saying it once is enough.
 logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
+
+
+class _QuietLoops:
+    """`sys.excepthook` that leaves out TensorStore's reports to event loops that are closed.
+
+    When one array of a save fails, Orbax ends the loop that waits for all of them, and each of the others, when
+    it is done, prints a traceback through this hook. The failure itself is raised.
+    """
+
+    def __init__(self):
+        self._next = sys.excepthook
+        sys.excepthook = self
+
+    def __call__(self, kind, error, traceback):
+        if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
+            self._next(kind, error, traceback)
+
+    def remove(self) -> None:
+        if sys.excepthook is self:  # someone else's hook may have come on top
+            sys.excepthook = self._next
 
 
 class _KeepLatestAndBest:
@@ -60,6 +82,7 @@ class Checkpoints:
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False))
         with storage.writing(self._folder, workdir):
             self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=_handlers())
+        self._quiet_loops = _QuietLoops()
 
     @staticmethod
     def exist(workdir) -> bool:
@@ -107,6 +130,7 @@ class Checkpoints:
     def close(self) -> None:
         with storage.writing(self._folder, self._workdir):
             self._manager.close()
+        self._quiet_loops.remove()
 
 
 def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best', weights: str = 'teacher'):
