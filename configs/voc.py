@@ -17,6 +17,7 @@ def get_config(argument=None):
     config.model.align_corners = True
     config.optimizer.update(name='sgd', learning_rate=1e-3, head_multiplier=10.0, weight_decay=1e-4)
     config.method.cutmix.partner = 'self_view'
+    config.precision = 'auto'
     config.total_steps = 104_900
     config.eval.every = 5000
     config.checkpoint.every = 1000

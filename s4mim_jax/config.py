@@ -20,7 +20,7 @@ def base() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 0
     config.total_steps = 1000  # optimiser updates
-    config.precision = 'float32'  # float32 | bfloat16: compute only, parameters stay float32
+    config.precision = 'float32'  # of the computation, parameters stay float32: float32 | bfloat16 | auto (by device)
     config.partition = 'jit'  # jit | shard_map
     config.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # -1: all remaining devices
 
@@ -142,6 +142,8 @@ def base() -> ml_collections.ConfigDict:
         batch=8,
         multiple=1,  # the network's input is rounded to a multiple of this
         window=config_dict.placeholder(tuple),  # sliding and center_crop; None = data.crop
+        scales=(1.0,), flip=False,  # copies of an image whose probabilities are averaged
+        boundary=0.0,  # Boundary IoU too, this share of the diagonal wide (0.02 in its paper); 0 = off
     ))
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
     config.log = ml_collections.ConfigDict(dict(every=50, images=4))

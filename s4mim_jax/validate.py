@@ -4,7 +4,7 @@ from s4mim_jax import terms
 from s4mim_jax.errors import InputError
 
 CHOICES = {
-    'precision': ('float32', 'bfloat16'),
+    'precision': ('auto', 'float32', 'bfloat16'),
     'partition': ('jit', 'shard_map'),
     'optimizer.name': ('sgd', 'adamw', 'adam', 'amsgrad'),
     'optimizer.schedule': ('poly', 'cosine', 'constant'),
@@ -39,7 +39,7 @@ AT_LEAST = {
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
           'method.selection.tau_margin', 'method.selection.alpha', 'method.masks.x_ratio', 'method.masks.w_ratio',
-          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
+          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary', 'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
 from s4mim_jax.views import normalize
 
@@ -27,11 +28,16 @@ class Protocol(NamedTuple):
       an own pixel counts if the network pixel nearest to it lies in the window.
     window: (height, width) in pixels at the network's size; unused by `whole`.
     align_corners: the model's convention of resizing.
+    scales, flip: copies of the image over which probabilities are averaged, see `augmented`.
+    multiple: of the sizes of scaled copies.
     """
 
     mode: str
     window: tuple[int, int]
     align_corners: bool
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    multiple: int = 1
 
     @property
     def stride(self) -> tuple[int, int]:
@@ -40,7 +46,12 @@ class Protocol(NamedTuple):
     @property
     def kind(self) -> str:
         """What `class_values` gives: 'logits' or 'probabilities'."""
-        return 'probabilities' if self.mode == 'sliding' else 'logits'
+        return 'probabilities' if self.mode == 'sliding' or self.augmented else 'logits'
+
+    @property
+    def augmented(self) -> bool:
+        """Whether an image is looked at more than once."""
+        return self.flip or self.scales != (1.0,)
 
 
 def protocol_from(config) -> Protocol:
@@ -58,7 +69,12 @@ def protocol_from(config) -> Protocol:
         key = 'eval.window' if config.eval.window else 'data.crop'
         raise InputError(f'--config.{key}={tuple(window)}: {config.eval.mode} needs a (height, width) of '
                          f'positive multiples of {multiple}')
-    return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners))
+    scales = tuple(config.eval.scales)
+    if not scales or not all(isinstance(s, (int, float)) and 0 < s <= 8 for s in scales) or len(set(scales)) < len(scales):
+        raise InputError(f'--config.eval.scales={scales}: valid are different numbers above 0 and up to 8, such as '
+                         '(0.75, 1.0, 1.25)')
+    return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners), tuple(map(float, scales)),
+                    bool(config.eval.flip), multiple)
 
 
 def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canvas: tuple[int, int],
@@ -88,6 +104,20 @@ def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Prot
 
     `center_crop` continues the window's border outwards.
     """
+    if not protocol.augmented:
+        return _values(apply_fn, variables, images, protocol)
+
+    def look(copy, scale):
+        window = scaled_size(protocol.window, scale, protocol.multiple)
+        part = protocol._replace(window=window) if protocol.mode == 'center_crop' else protocol
+        values = _values(apply_fn, variables, copy, part)
+        return values if protocol.mode == 'sliding' else jax.nn.softmax(values.astype(jnp.float32))
+
+    return mean_over_looks(look, images, protocol.scales, protocol.flip, protocol.multiple, protocol.align_corners)
+
+
+def _values(apply_fn, variables, images, protocol):
+    """One look: logits, or with `sliding` probabilities, float32 [B, h, w, C]."""
     size = images.shape[1:3]
     if protocol.mode == 'whole':
         return apply_fn(variables, normalize(images))

@@ -19,6 +19,7 @@ from s4mim_jax.training.coherence import with_coherence_table
 from s4mim_jax.training.feed import device_batches
 from s4mim_jax.training.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
+from s4mim_jax.training.precision import with_precision
 from s4mim_jax.training.progress import Progress
 from s4mim_jax.training.signals import StopRequest
 from s4mim_jax.training.state import create_state
@@ -68,8 +69,11 @@ class _Run:
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
         if begun:
+            stored = run_folder.read_config(workdir).precision
+            self.config = config = with_precision(config, stored if stored != 'auto' else None)
             run_folder.check_same_run(workdir, config, self.split)
         else:  # weights that do not fit end here, before the folder is made
+            self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)

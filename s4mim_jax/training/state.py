@@ -12,6 +12,7 @@ from s4mim_jax.models.pixel_decoder import PixelDecoder
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.training import passes
 from s4mim_jax.training.optimizer import make_optimizer
+from s4mim_jax.training.precision import compute_dtype
 from s4mim_jax.views.keys import stream
 
 
@@ -40,10 +41,6 @@ class TrainState:
 def network_parameters(params: dict) -> dict:
     """The parameters of the segmentation network, without those that serve training only."""
     return {name: value for name, value in params.items() if name != 'pixel_decoder'}
-
-
-def compute_dtype(config):
-    return jnp.bfloat16 if config.precision == 'bfloat16' else jnp.float32
 
 
 def build_model(config, num_classes: int, axis_name=None):
