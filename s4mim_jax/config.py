@@ -72,6 +72,14 @@ def base() -> ml_collections.ConfigDict:
         width=64,  # channels of the first ResNet stage; 64 is the published network
         aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48,
         unet_widths=(512, 256, 128, 64),  # per up-step, coarse to fine; fewer steps take the last ones
+        dpt_features=config_dict.placeholder(int),  # of the fusing layers; None = the encoder's published width
+        dpt_channels=config_dict.placeholder(tuple),  # of the projected maps, fine to coarse; None = likewise
+        multi_grid=config_dict.placeholder(tuple),  # factors of the dilations in a ResNet's last stage, as (1, 2, 4)
+        # Of ViTs, which have no use for stem, output_stride, padding, norm and width.
+        registers=0,  # 0 | 4: register tokens
+        positions=config_dict.placeholder(str),  # offset | size | antialias, None = as the weights were trained
+        vit_depth=config_dict.placeholder(int), vit_width=config_dict.placeholder(int),  # None = published
+        vit_heads=config_dict.placeholder(int),  # None = published; with vit_width a head for 64 channels
         remat=False,
     ))
 

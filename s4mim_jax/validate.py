@@ -1,6 +1,7 @@
 """Checks a whole config once, before anything is built or written."""
 
 from s4mim_jax import terms
+from s4mim_jax.encoder_sizes import nearest_multiple, size_multiple
 from s4mim_jax.errors import InputError
 
 CHOICES = {
@@ -68,6 +69,10 @@ def validate(config) -> None:
         size = read(config, key)
         if size is not None and (len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size)):
             _refuse(config, key, 'must be (height, width), two positive integers')
+    multiple = size_multiple(config.model)
+    if any(side % multiple for side in config.data.crop):
+        near = tuple(nearest_multiple(side, multiple) for side in config.data.crop)
+        _refuse(config, 'data.crop', f'{config.model.encoder} takes multiples of its patch, {multiple} pixels, such as {near}')
     for key in RANGES:
         pair = read(config, key)
         if len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair) or not 0 < pair[0] <= pair[1]:

@@ -9,6 +9,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s4mim_jax.data.source import IGNORE
+from s4mim_jax.encoder_sizes import evaluation_multiple
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.boundary import boundary_confusion
 from s4mim_jax.evaluation.confusion import confusion_matrix, scores
@@ -32,7 +33,7 @@ def describe(config) -> dict:
     """The protocol for a result file: everything that decides what the numbers mean."""
     protocol, resize = protocol_from(config), config.data.resize
     description = {
-        'mode': protocol.mode, 'resize': list(resize) if resize else None, 'multiple': config.eval.multiple,
+        'mode': protocol.mode, 'resize': list(resize) if resize else None, 'multiple': evaluation_multiple(config),
         'align_corners': protocol.align_corners, 'precision': config.precision, 'ignore': IGNORE,
         'scored_at': 'own size', 'scales': list(protocol.scales), 'flip': protocol.flip,
     }

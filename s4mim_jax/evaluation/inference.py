@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s4mim_jax.encoder_sizes import evaluation_multiple
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
@@ -58,12 +59,12 @@ def protocol_from(config) -> Protocol:
     """The protocol that `config.eval` asks for.
 
     Raises:
-      InputError: unknown mode, or a window that is not two positive multiples of `eval.multiple`.
+      InputError: unknown mode, or a window that is not two positive multiples of `eval.multiple` and a ViT's patch.
     """
     if config.eval.mode not in MODES:
         raise InputError(f'--config.eval.mode={config.eval.mode}: unknown\nvalid: {", ".join(MODES)}')
     window = config.eval.window or config.data.crop
-    multiple = config.eval.multiple
+    multiple = evaluation_multiple(config)
     fits = len(window) == 2 and all(isinstance(n, int) and n > 0 and n % multiple == 0 for n in window)
     if config.eval.mode != 'whole' and not fits:
         key = 'eval.window' if config.eval.window else 'data.crop'

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 # A network has some sixty random draws that run once; optimising each takes XLA:CPU most of a minute.
 _FAST_COMPILE = {'xla_backend_optimization_level': 0}
-_IMAGE = (1, 64, 64, 3)  # shapes of parameters do not depend on it
+_IMAGE = (1, 112, 112, 3)  # shapes of parameters do not depend on it; every encoder takes this size
 
 
 def init_variables(module: nn.Module, key: jax.Array) -> dict:

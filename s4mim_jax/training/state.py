@@ -51,7 +51,7 @@ def build_model(config, num_classes: int, axis_name=None):
 def build_pixel_decoder(config) -> PixelDecoder:
     """S4MIM's pixel decoder, for the encoder of a whole config."""
     mim = config.method.mim
-    return PixelDecoder(mim.width, config.model.output_stride, mim.layers, dtype=compute_dtype(config))
+    return PixelDecoder(mim.width, models.feature_stride(config.model), mim.layers, dtype=compute_dtype(config))
 
 
 def initial_variables(config, num_classes: int) -> dict:
