@@ -148,12 +148,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     """
     if weights not in ('teacher', 'student'):
         raise InputError(f'--weights={weights}: valid are teacher and student')
-    folder = storage.absolute(workdir) / storage.CHECKPOINTS
-    if not folder.is_dir():
-        raise InputError(f'{workdir}: no {storage.CHECKPOINTS}/ folder; --workdir must be a folder that train has '
-                         'written')
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    with ocp.CheckpointManager(folder, options=options, item_handlers=_handlers()) as manager:
+    with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
         stored = manager.item_metadata(step)['weights'].tree
         target = _items(abstract_state(config, num_classes))['weights']
@@ -161,13 +156,31 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
             weights, target['ema'] = 'student', None
         elif target['ema'] is None:  # config.method may be overridden; the folder decides
             target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
-        _compare(manager, step, {'weights': target}, folder)
+        _compare(manager, step, {'weights': target}, manager.directory)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         placed = jax.tree.map(lambda _: device, target)
         tree = manager.restore(step, args=ocp.args.Composite(
             weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
     return {k: chosen[k] or {} for k in ('params', 'batch_stats')}, step, weights
+
+
+def find_step(workdir, checkpoint: str = 'best') -> int:
+    """The step of a checkpoint that is asked for as best, latest or a number.
+
+    Raises:
+      InputError: no run there, no finished checkpoint, or not this one.
+    """
+    with _reader(workdir) as manager:
+        return _find_step(manager, str(checkpoint), workdir)
+
+
+def _reader(workdir) -> ocp.CheckpointManager:
+    folder = storage.absolute(workdir) / storage.CHECKPOINTS
+    if not folder.is_dir():
+        raise InputError(f'{workdir}: no {storage.CHECKPOINTS}/ folder; --workdir must be a folder that train has '
+                         'written')
+    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True), item_handlers=_handlers())
 
 
 def _find_step(manager, checkpoint, workdir) -> int:

@@ -165,8 +165,8 @@ class _Run:
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
             run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
                 'first_step_seconds': self.first_step})
-        self._say(f'done: {self.completed} steps, best {config.eval.split} mIoU {self.loop["best_miou"]:.4f} '
-                  f'at step {self.loop["best_step"]}; {self.folder}')
+        self._say(f'done: {self.completed} steps, {config.eval.split} mIoU {self.last_miou:.4f}, best '
+                  f'{self.loop["best_miou"]:.4f} at step {self.loop["best_step"]}; {self.folder}')
         return 0
 
     def _agreed_signal(self, meeting: bool) -> int | None:
@@ -237,6 +237,7 @@ class _Run:
                                           process_index=jax.process_index(), process_count=jax.process_count())
         started = time.perf_counter()
         result = self.infer(variables, batches)
+        self.last_miou = result['miou']
         best = self.loop['best_miou'] is None or result['miou'] > self.loop['best_miou']
         if best:
             self.loop |= {'best_miou': result['miou'], 'best_step': self.completed}
