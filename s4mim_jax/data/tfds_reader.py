@@ -37,9 +37,8 @@ def open_tfds(folder: Path, data) -> Source:
     known = tfds_known.find(name)
     image, label = _features(builder.info.features, data, known)
     mapping = split_map(data.tfds_splits, list(builder.info.splits), known)
-    skip = tfds.decode.PartialDecoding({image: True, label: True}, decoders={
-        feature: tfds.decode.SkipDecoding() for feature in (image, label)
-        if isinstance(builder.info.features[feature], tfds.features.Image)})
+    skip = {feature: tfds.decode.SkipDecoding() for feature, kind in builder.info.features.items()
+            if isinstance(kind, tfds.features.Image)}
     try:
         records = {split: builder.as_data_source(split, decoders=skip) for split in {*mapping.values()}}
         first = records[mapping['train']][0]
@@ -99,11 +98,14 @@ def _with_all(splits: dict[str, tuple[Sample, ...]]) -> dict[str, tuple[Sample, 
         held_out = set(order[:max(len(order) // VAL_SHARE, 1)])
         splits['val'] = tuple(s for s in splits['train'] if s in held_out)
         splits['train'] = tuple(s for s in splits['train'] if s not in held_out)
-    return {'test': splits['val'], **splits}
+    splits.setdefault('test', splits['val'])
+    return {name: splits[name] for name in NAMES}
 
 
 def _builder(name: str, folder: Path):
-    build = f'tfds build {name} --data_dir={folder} --file_format=array_record'
+    # `tfds build` would need Apache Beam.
+    build = ('python -c "import tensorflow_datasets as t; t.builder(' +
+             f"'{name}', data_dir='{folder}', file_format='array_record').download_and_prepare()" + '"')
     try:
         builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=folder)
     except Exception as error:  # unknown names, configurations and versions come as several kinds
@@ -112,7 +114,7 @@ def _builder(name: str, folder: Path):
     random = [f for f in formats if f in tfds.core.file_adapters.FileFormat.with_random_access()]
     if not random:
         raise InputError(f'--config.data.name=tfds:{name}: prepared as {builder.info.file_format.value}, which has no '
-                         f'random access\nprepare it again: {build} --overwrite, or into another --data_dir')
+                         f'random access\ndelete {builder.data_path} and prepare it again: {build}')
     return builder
 
 

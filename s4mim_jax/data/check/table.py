@@ -71,7 +71,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
              for s in labeled if _size(facts[s.mask]) != _size(facts[s.image])],
             'masks differ from their image in size')
     _require_classes(source, labeled, facts)
-    _require_more_than_ignore(source, labeled, facts, cache)
+    refuse_only_ignore(source, labeled, facts, cache_dir=cache)
     lookup = source.lookup.tolist()
     rows = {}
     for sample in samples:
@@ -98,13 +98,24 @@ def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None
     count = source.num_classes
     wrong = [value for value in range(256) if count <= source.lookup[value] < IGNORE]
     bad = {s.mask: v for s in samples if (v := sorted(set(facts[s.mask].values) & set(wrong)))}
-    valid = f'valid: 0..{count - 1} and {IGNORE} (ignore); --config.data.label_map maps other values'
+    valid = f'valid: {valid_values(source)}; --config.data.label_map maps other values'
     _report([f'{path}: mask values {_some(values)} are outside the {count} classes\n{valid}'
              for path, values in bad.items()], 'masks hold values outside the classes')
 
 
-def _require_more_than_ignore(source: Source, samples: list[Sample], facts: dict, cache: str | None) -> None:
+def valid_values(source: Source) -> str:
+    """Raw mask values that are a class or void, in words: '0..10 and 255 (ignore)'."""
+    good = [v for v in range(IGNORE) if source.lookup[v] < source.num_classes or source.lookup[v] == IGNORE]
+    starts = [v for v in good if v - 1 not in good]
+    ends = [v for v in good if v + 1 not in good]
+    ranges = [str(a) if a == b else f'{a}..{b}' for a, b in zip(starts, ends)]
+    void = source.lookup[IGNORE] == IGNORE
+    return ', '.join(ranges) + (f' and {IGNORE} (ignore)' if void else '')
+
+
+def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, cache_dir=_FROM_SOURCE) -> None:
     """Refuses a dataset of 0 and 255; a few masks, or one split, may well hold background and void alone."""
+    cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     suspicious = {0, IGNORE}
     seen = {value for s in samples for value in facts[s.mask].values}
     if IGNORE not in seen or not seen <= suspicious or source.lookup[IGNORE] != IGNORE:
