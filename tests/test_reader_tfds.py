@@ -114,6 +114,24 @@ def test_lists_beside_the_dataset(pets, tmp_path):
     assert [s.id for s in split.labeled] == ['train_000003', 'train_000019'] and len(split.unlabeled) == 16
 
 
+def test_the_walk_is_paid_for_once(pets, tmp_path, monkeypatch):
+    folder = shutil.copytree(pets, tmp_path / 'copy')
+    source = open_it('oxford_iiit_pet', folder)
+    first = check_samples(source, source.splits['train'])
+    moved = folder.rename(tmp_path / 'moved')
+    source = open_it('oxford_iiit_pet', moved)
+    read = []
+    object.__setattr__(source, 'read_bytes', lambda path, old=source.read_bytes: read.append(path) or old(path))
+    again = check_samples(source, source.splits['train'])
+    assert not read and list(again.rows.values()) == list(first.rows.values())
+    info = moved / 'oxford_iiit_pet/1.0.0/dataset_info.json'
+    info.write_text(info.read_text() + ' ')  # prepared again
+    source = open_it('oxford_iiit_pet', moved)
+    object.__setattr__(source, 'read_bytes', lambda path, old=source.read_bytes: read.append(path) or old(path))
+    check_samples(source, source.splits['train'])
+    assert len(read) == 36
+
+
 def test_wrong_mask_values(tmp_path):
     write_pets(tmp_path, values=(0, 1, 4), train=3)
     source = open_it('oxford_iiit_pet', tmp_path)
@@ -176,7 +194,8 @@ def test_features_by_key(fields):
         open_it('fields', fields)
     source = open_it('fields', fields, tfds_image='photo')
     assert source.classes == ('soil', 'crop') and [len(s) for s in source.splits.values()] == [10, 3, 3]
-    assert source.splits['train'][0].image == 'train/0/photo' and source.splits['train'][0].mask == 'train/0/area'
+    place = f'{fields}/fields/1.0.0/train/0'
+    assert source.splits['train'][0].image == f'{place}/photo' and source.splits['train'][0].mask == f'{place}/area'
     with pytest.raises(InputError, match='data.tfds_label=roof: a feature of the dataset that is a mask'):
         open_it('fields', fields, tfds_image='photo', tfds_label='roof')
 
@@ -200,7 +219,7 @@ def test_splits_by_key(fields):
     assert [len(source.splits[s]) for s in ('train', 'val', 'test')] == [6, 4, 3]
     photo = decode_image(source.read_bytes(source.splits['val'][0].image), 'x')
     whole = open_it('fields', fields, tfds_image='photo')
-    np.testing.assert_array_equal(photo, decode_image(whole.read_bytes('train/6/photo'), 'x'))
+    np.testing.assert_array_equal(photo, decode_image(whole.read_bytes('fields/1.0.0/train/6/photo'), 'x'))
     for text in ('val=val', 'train=nowhere', 'training=train', 'train'):
         with pytest.raises(InputError, match='data.tfds_splits=.*\nours: train, val, test; theirs: train, val'):
             open_it('fields', fields, tfds_image='photo', tfds_splits=text)

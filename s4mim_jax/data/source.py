@@ -69,6 +69,7 @@ class Source:
       find: id -> a training sample that is not in splits['train'] (VOC's lists name some), or None.
       mask_end: end of the names of the masks that `lookup` is for; a mask of another name in a split
         list gives way to the sample's own. '' = any.
+      stamp: path -> numbers that change when what is read there does; None = size and time of the file.
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
     """
 
@@ -82,6 +83,7 @@ class Source:
     read_bytes: Callable[[str], bytes] = read_file
     find: Callable[[str], Sample | None] = lambda _: None
     mask_end: str = ''
+    stamp: Callable[[str], list[int]] | None = None
     cache_dir: str | None = None
 
     @property

@@ -49,19 +49,23 @@ def open_tfds(folder: Path, data) -> Source:
         known = tfds_known.GRAY[name.partition(':')[0]]
 
     def read_bytes(key: str) -> bytes:
-        split, index, feature = key.rsplit('/', 2)
+        _, split, index, feature = key.rsplit('/', 3)
         value = records[split][int(index)][feature]
         if feature == label and known and known.red:
             value = np.array(Image.open(io.BytesIO(value)))[..., 0]
         return value if isinstance(value, bytes) else _png(value)
 
-    splits = {ours: tuple(Sample(f'{theirs}_{i:06d}', f'{theirs}/{i}/{image}', f'{theirs}/{i}/{label}')
-                          for i in range(len(records[theirs]))) for ours, theirs in mapping.items()}
-    splits = _with_all(splits)
+    place = str(builder.data_path)
+    splits = _with_all({ours: tuple(
+        Sample(f'{theirs}_{i:06d}', f'{place}/{theirs}/{i}/{image}', f'{place}/{theirs}/{i}/{label}')
+        for i in range(len(records[theirs]))) for ours, theirs in mapping.items()})
+    # Records change when the dataset is prepared again, which writes this file.
+    written = (Path(place) / 'dataset_info.json').stat()
     below = folder / name.partition(':')[0].partition('/')[0]
     classes, palette = _classes(builder.info.features[label], data, known, below)
     return make_source(folder, data, classes, palette, splits, raw=known.raw if known else None,
-                       roots=(below, folder), read_bytes=read_bytes, cache_dir=None)
+                       roots=(below, folder), read_bytes=read_bytes,
+                       stamp=lambda _: [written.st_size, written.st_mtime_ns])
 
 
 def split_map(text: str | None, there: list[str], known: tfds_known.FeatureMap | None) -> dict[str, str]:

@@ -26,7 +26,7 @@ def samples(source: Source, groups: dict[str, tuple[Sample, ...]], same: dict[st
     """
     rows = []
     for name, group in groups.items():
-        if name in same or (name == 'train' and 'labeled' in groups):
+        if name in same or (name == 'train' and 'labeled' in groups and 'labeled' not in same):
             continue
         chosen = [group[i * len(group) // count] for i in range(min(count, len(group)))]
         rows += [row for sample in dict.fromkeys(chosen) if (row := _row(source, name, sample))]

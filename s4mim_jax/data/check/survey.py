@@ -70,12 +70,13 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
     Returns:
       a Survey; findings are in the order of their kinds.
     """
-    same = {name: first for i, (name, samples) in enumerate(groups.items())
-            for first in list(groups)[:i] if groups[first] == samples}
+    names = list(groups)
+    firsts = {name: next(first for first in names if groups[first] == groups[name]) for name in names}
+    same = {name: first for name, first in firsts.items() if name != first}
     samples = list(dict.fromkeys(s for group in groups.values() for s in group))
     used = {path for name in needed for s in groups.get(name, ()) for path in (s.image, s.mask) if path}
     facts, errors = walk([('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask],
-                         source.read_bytes, base=source.dir, cache_dir=source.cache_dir)
+                         source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp)
     pixels, digests = {}, {}
     if decode:
         pixels, digests, broken = _decode(source, [path for path in facts], facts)
@@ -89,7 +90,7 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
         findings.append(Finding('one class alone', source.dir, str(error), True))
     findings += _shared(groups, same) + _copies(groups, digests)
     counts = {name: _count(source, group, facts, pixels) for name, group in groups.items() if name not in same}
-    findings += _class_findings(source, counts)
+    findings += _class_findings(source, counts, same)
     return Survey(counts, findings, same)
 
 
@@ -184,11 +185,11 @@ def _count(source, group, facts, pixels) -> Group:
     return counts
 
 
-def _class_findings(source, counts: dict[str, Group]) -> list[Finding]:
+def _class_findings(source, counts: dict[str, Group], same) -> list[Finding]:
     """Classes that no label teaches or no score knows."""
     findings = []
     for name in ('labeled', *KEPT_OUT):
-        group = counts.get(name)
+        group = None if same.get(name) in KEPT_OUT else counts.get(same.get(name, name))
         if group and group.masks and group.shown is not None and not group.shown.all():
             absent = [source.classes[c] for c in np.flatnonzero(group.shown == 0)]
             findings.append(Finding('classes without a pixel', name, f'{name}: {", ".join(absent)}', False))

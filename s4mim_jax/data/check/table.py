@@ -62,7 +62,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
     samples = list(dict.fromkeys(samples))
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     paths = [('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask]
-    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache)
+    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
     _report(list(errors.values()), 'files cannot be used')
 
     labeled = [s for s in samples if s.mask]
@@ -123,7 +123,7 @@ def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, ca
     others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
     # Files among them that cannot be read are reported when they are asked for.
     paths = [('mask', mask) for mask in sorted(others)]
-    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache)
+    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
     seen |= {value for mask in found.values() for value in mask.values}
     if seen <= suspicious:
         count = len({s.mask for s in samples}) + len(found)
