@@ -62,6 +62,7 @@ def test_counts_by_hand(root, capsys):
     assert train['share']['kind0'] == pytest.approx((4 * 48 + 144) / (5 * 192), abs=1e-6)
     assert [result['groups'][g]['images'] for g in ('labeled', 'unlabeled', 'val', 'test')] == [1, 5, 2, 1]
     assert result['refused'] == 0 and len(result['split']['hash']) == 64 and result['classes'] == ['kind0', 'kind1', 'kind2']
+    assert result['mask_values'] == {'classes': '0..2', 'ignored': '255'}
     text = capsys.readouterr().out
     assert 'training can start' in text and '0 kind0  35.00 (5)' in text and '12x16' in text
 

@@ -3,7 +3,8 @@
 from collections import defaultdict
 
 from s4mim_jax.data.check.survey import Group, Survey
-from s4mim_jax.data.source import Source
+from s4mim_jax.data.check.table import ranges
+from s4mim_jax.data.source import IGNORE, Source
 
 LISTED = 50  # findings of a kind that the text lists; check.json has them all
 
@@ -17,7 +18,7 @@ def summary(source: Source, config, split, found: Survey) -> dict:
     """
     refused = sum(finding.refused for finding in found.findings)
     return {
-        'dataset': source.name, 'dir': source.dir, 'classes': list(source.classes),
+        'dataset': source.name, 'dir': source.dir, 'classes': list(source.classes), 'mask_values': _values(source),
         'split': {'name': config.data.split, 'hash': split.hash if split else None},
         'evaluated_on': config.eval.split,
         'groups': {name: _group(group, source) for name, group in found.groups.items()},
@@ -25,6 +26,13 @@ def summary(source: Source, config, split, found: Survey) -> dict:
         'findings': [finding._asdict() for finding in found.findings],
         'refused': refused,
     }
+
+
+def _values(source: Source) -> dict[str, str]:
+    """What the numbers in masks mean; all others are refused."""
+    lookup = source.lookup.tolist()
+    return {'classes': ranges([v for v in range(256) if lookup[v] < source.num_classes]),
+            'ignored': ranges([v for v in range(256) if lookup[v] == IGNORE])}
 
 
 def _group(group: Group, source: Source) -> dict:
@@ -42,7 +50,8 @@ def _group(group: Group, source: Source) -> dict:
 def as_text(source: Source, result: dict) -> str:
     """The summary for people: groups, classes, findings, verdict."""
     lines = [f'{result["dataset"]} in {result["dir"]}: {source.num_classes} classes, split {result["split"]["name"]}, '
-             f'evaluated on {result["evaluated_on"]}', '']
+             f'evaluated on {result["evaluated_on"]}',
+             'mask values: {classes} are classes, {ignored} ignored'.format(**result['mask_values']), '']
     lines += _table([('', 'images', 'masks', 'height x width', 'image files', 'mask files'),
                      *(_files(name, group) for name, group in result['groups'].items())])
     lines += [f'{name}: the same images as {first}' for name, first in result['same'].items()]

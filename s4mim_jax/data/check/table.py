@@ -106,11 +106,14 @@ def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None
 def valid_values(source: Source) -> str:
     """Raw mask values that are a class or void, in words: '0..10 and 255 (ignore)'."""
     good = [v for v in range(IGNORE) if source.lookup[v] < source.num_classes or source.lookup[v] == IGNORE]
-    starts = [v for v in good if v - 1 not in good]
-    ends = [v for v in good if v + 1 not in good]
-    ranges = [str(a) if a == b else f'{a}..{b}' for a, b in zip(starts, ends)]
-    void = source.lookup[IGNORE] == IGNORE
-    return ', '.join(ranges) + (f' and {IGNORE} (ignore)' if void else '')
+    return ranges(good) + (f' and {IGNORE} (ignore)' if source.lookup[IGNORE] == IGNORE else '')
+
+
+def ranges(values: list[int]) -> str:
+    """Ascending numbers in words: '4..6, 9'."""
+    starts = [v for v in values if v - 1 not in values]
+    ends = [v for v in values if v + 1 not in values]
+    return ', '.join(str(a) if a == b else f'{a}..{b}' for a, b in zip(starts, ends))
 
 
 def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, cache_dir=_FROM_SOURCE) -> None:
