@@ -54,14 +54,15 @@ def test_counts_by_hand(root, capsys):
     (root / 'masks/train/t5.png').unlink()
     result = run(root, 'data.split=seeded:1/5')
     train = result['groups']['train']
-    assert (train['images'], train['masks']) == (6, 5)
-    assert train['sizes'] == {'12x16': 6} and train['image_kinds'] == {'jpeg': 6} and train['mask_kinds'] == {'gray8': 5}
+    assert (train['images'], train['masks'], train['sizes']) == (6, 5, {'12x16': 6})
+    assert train['image_kinds'] == {'jpeg': 6} and train['mask_kinds'] == {'gray8': 5}
     # Four masks of 0, 1, 2, 255 in equal parts of 192 pixels, one of three parts 0 and one part 2.
     assert list(train['pixels'].values()) == [4 * 48 + 144, 4 * 48, 4 * 48 + 48] and train['ignored_pixels'] == 4 * 48
     assert list(train['masks_with'].values()) == [5, 4, 5]
     assert train['share']['kind0'] == pytest.approx((4 * 48 + 144) / (5 * 192), abs=1e-6)
     assert [result['groups'][g]['images'] for g in ('labeled', 'unlabeled', 'val', 'test')] == [1, 5, 2, 1]
-    assert result['refused'] == 0 and len(result['split']['hash']) == 64 and result['classes'] == ['kind0', 'kind1', 'kind2']
+    assert result['refused'] == 0 and len(result['split']['hash']) == 64
+    assert result['classes'] == ['kind0', 'kind1', 'kind2']
     assert result['mask_values'] == {'classes': '0..2', 'ignored': '255'}
     text = capsys.readouterr().out
     assert 'training can start' in text and '0 kind0  35.00 (5)' in text and '12x16' in text

@@ -71,7 +71,7 @@ def test_augmented_masks_that_lie_among_the_clean_ones(root):
 def test_bad_lists(root):
     path = root / 'ImageSets/Segmentation/train_aug.txt'
     path.write_text('2007_1\n2009_9')
-    with pytest.raises(InputError, match="train_aug.txt: 1 ids are in ImageSets/Segmentation/val.txt too, e.g. '2009_9'"):
+    with pytest.raises(InputError, match="train_aug.txt: 1 ids are in ImageSets/Segmentation/val.txt too, e.g. '2009"):
         open_aug(root)
     path.write_text('2007_1\n1999_1')
     with pytest.raises(InputError, match="train_aug.txt: 1 of 2 ids have no image, e.g. '1999_1'"):

@@ -113,12 +113,14 @@ def _builder(name: str, folder: Path):
     try:
         builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=folder)
     except Exception as error:  # unknown names, configurations and versions come as several kinds
-        raise InputError(f'--config.data.name=tfds:{name}: not prepared in {folder}\nprepare it once: {build}') from error
+        raise InputError(f'--config.data.name=tfds:{name}: not prepared in {folder}\n'
+                         f'prepare it once: {build}') from error
     formats = {builder.info.file_format, *builder.info.alternative_file_formats}
     random = [f for f in formats if f in tfds.core.file_adapters.FileFormat.with_random_access()]
     if not random:
-        raise InputError(f'--config.data.name=tfds:{name}: prepared as {builder.info.file_format.value}, which has no '
-                         f'random access\ndelete {builder.data_path} and prepare it again: {build}')
+        kind = builder.info.file_format.value
+        raise InputError(f'--config.data.name=tfds:{name}: prepared as {kind}, which has no random access\n'
+                         f'delete {builder.data_path} and prepare it again: {build}')
     return builder
 
 
