@@ -50,6 +50,9 @@ def base() -> ml_collections.ConfigDict:
         scale=(0.5, 2.0),  # random scale of the long side
         flip=True,
         label_map=config_dict.placeholder(str),  # '0:0,255:1' maps raw mask values; others: ignore
+        # name='tfds:NAME': its features and splits, where the reader does not know or find them.
+        tfds_image=config_dict.placeholder(str), tfds_label=config_dict.placeholder(str),
+        tfds_splits=config_dict.placeholder(str),  # 'train=train[:90%],val=train[90%:],test=test'
         cache=True,  # keep the result of the pre-training walk over the files
     ))
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from dataset_trees import data_config, write_folder, write_image, write_mask
+from dataset_trees import data_config, write_folder, write_image, write_mask, write_voc
 
 from s4mim_jax.data import check_samples, open_source, training_split
 from s4mim_jax.data.classes import read_classes, voc_palette
@@ -86,20 +86,9 @@ def test_camvid_folder_layout_and_colours(tmp_path):
     assert source.palette[3].tolist() == [128, 64, 128]
 
 
-def make_voc(root, ids=('2007_1', '2007_2', '2008_3'), val=('2009_9',)):
-    for identity in (*ids, *val):
-        write_image(root / f'JPEGImages/{identity}.jpg')
-        write_mask(root / f'SegmentationClass/{identity}.png', [0, 15, 255], palette=voc_palette())
-    lists = root / 'ImageSets/Segmentation'
-    lists.mkdir(parents=True)
-    (lists / 'train.txt').write_text('\n'.join(ids))  # no end of the last line
-    (lists / 'val.txt').write_text('\n'.join(val) + '\n')
-    return root
-
-
 @pytest.mark.parametrize('below', ['', 'VOC2012', 'VOCdevkit/VOC2012'])
 def test_voc(tmp_path, below):
-    make_voc(tmp_path / below)
+    write_voc(tmp_path / below)
     source = open_source(data_config('voc', tmp_path))
     assert source.num_classes == 21 and source.classes[15] == 'person'
     assert [s.id for s in source.splits['train']] == ['2007_1', '2007_2', '2008_3']
@@ -110,7 +99,7 @@ def test_voc(tmp_path, below):
 
 
 def test_voc_split_lists(tmp_path):
-    make_voc(tmp_path / 'VOC2012')
+    write_voc(tmp_path / 'VOC2012')
     # An image of train_aug: in no official list, its mask in the folder of the added masks.
     write_image(tmp_path / 'VOC2012/JPEGImages/2010_7.jpg')
     write_mask(tmp_path / 'VOC2012/SegmentationClassAug/2010_7.png', [0, 1])
@@ -126,14 +115,14 @@ def test_voc_split_lists(tmp_path):
 
 
 def test_voc_list_without_image(tmp_path):
-    make_voc(tmp_path)
+    write_voc(tmp_path)
     (tmp_path / 'JPEGImages/2008_3.jpg').unlink()
     with pytest.raises(InputError, match="train.txt: 1 of 3 ids have no image, e.g. '2008_3'"):
         open_source(data_config('voc', tmp_path))
 
 
 def test_voc_empty_or_missing_list(tmp_path):
-    make_voc(tmp_path)
+    write_voc(tmp_path)
     (tmp_path / 'ImageSets/Segmentation/val.txt').write_text('\n')
     with pytest.raises(InputError, match='val.txt: empty'):
         open_source(data_config('voc', tmp_path))
@@ -183,8 +172,11 @@ def test_label_map_to_a_class_that_is_not_there(tmp_path):
 
 
 def test_unknown_dataset_and_missing_folder(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match='data.name=coco: unknown dataset\nvalid: camvid, folder, shapes'):
-        open_source(data_config('coco', tmp_path))
+    with pytest.raises(InputError, match='data.name=imagenet: unknown dataset\nvalid: ade20k, camvid, '
+                                         'cityscapes, coco, folder, shapes, tfds:NAME, voc, voc:aug$'):
+        open_source(data_config('imagenet', tmp_path))
+    with pytest.raises(InputError, match='data.name=camvid:small: unknown dataset'):
+        open_source(data_config('camvid:small', tmp_path))
     with pytest.raises(InputError, match='data.dir=.*nowhere: no such folder'):
         open_source(data_config('folder', tmp_path / 'nowhere'))
     monkeypatch.setenv('S4MIM_DATA', str(tmp_path))

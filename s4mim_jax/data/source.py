@@ -1,7 +1,7 @@
 """What a dataset is to the rest of the project: classes, colours, and lists of samples.
 
-A reader (`folder`, `camvid`, `voc`, `shapes`) turns a place on disk into a `Source`; nothing
-downstream knows which one it was.
+A reader (`folder`, `voc`, `cityscapes`, ...; the table below) turns a place on disk into a `Source`;
+nothing downstream knows which one it was.
 """
 
 import importlib
@@ -21,8 +21,14 @@ READERS = {
     'folder': 's4mim_jax.data.folder:open_folder',
     'camvid': 's4mim_jax.data.camvid:open_camvid',
     'voc': 's4mim_jax.data.voc:open_voc',
+    'cityscapes': 's4mim_jax.data.cityscapes:open_cityscapes',
+    'ade20k': 's4mim_jax.data.ade20k:open_ade20k',
+    'coco': 's4mim_jax.data.coco:open_coco',
     'shapes': 's4mim_jax.data.shapes.reader:open_shapes',
+    'tfds': 's4mim_jax.data.tfds_reader:open_tfds',
 }
+# Readers whose `data.name` goes on after a colon, and what follows it.
+VARIANTS = {'voc': 'voc:aug', 'tfds': 'tfds:NAME'}
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ class Source:
       roots: folders in which `splits/` and the paths written in split lists are looked up.
       read_bytes: `Sample.image` or `.mask` -> encoded bytes; may be called from several threads.
       find: id -> a training sample that is not in splits['train'] (VOC's lists name some), or None.
+      mask_end: end of the names of the masks that `lookup` is for; a mask of another name in a split
+        list gives way to the sample's own. '' = any.
+      stamp: path -> numbers that change when what is read there does; None = size and time of the file.
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
     """
 
@@ -73,6 +82,8 @@ class Source:
     roots: tuple[str, ...] = ()
     read_bytes: Callable[[str], bytes] = read_file
     find: Callable[[str], Sample | None] = lambda _: None
+    mask_end: str = ''
+    stamp: Callable[[str], list[int]] | None = None
     cache_dir: str | None = None
 
     @property
@@ -84,35 +95,71 @@ def open_source(data) -> Source:
     """Opens the dataset that `config.data` names.
 
     Args:
-      data: `config.data`; read are name, dir, label_map and cache.
+      data: `config.data`; read are name, dir, label_map, cache and tfds_*.
 
     Raises:
       InputError: unknown name, missing folder, or whatever the reader finds wrong.
     """
-    if data.name not in READERS:
-        raise InputError(f'--config.data.name={data.name}: unknown dataset\n'
-                         f'valid: {", ".join(sorted(READERS))}')
-    module, function = READERS[data.name].split(':')
+    module, function = READERS[reader_name(data.name)].split(':')
     return getattr(importlib.import_module(module), function)(resolve_dir(data), data)
+
+
+def reader_name(name: str) -> str:
+    """The reader of a `data.name`: what stands before its colon.
+
+    Raises:
+      InputError: there is no such reader, or it takes nothing behind a colon.
+    """
+    reader, colon, _ = name.partition(':')
+    if reader not in READERS or (colon and reader not in VARIANTS):
+        raise InputError(f'--config.data.name={name}: unknown dataset\n'
+                         f'valid: {", ".join(sorted({*READERS, *VARIANTS.values()} - {"tfds"}))}')
+    return reader
+
+
+def make_source(folder: Path, data, classes: tuple[str, ...], palette: np.ndarray,
+                splits: dict[str, tuple[Sample, ...]], *, raw: dict[int, int] | None = None,
+                roots: tuple[Path, ...] = (), **others) -> Source:
+    """The Source of a reader: what all of them do in the same way.
+
+    Args:
+      folder: of the dataset. data: `config.data`.
+      classes, palette, splits: as in `Source`; the palette may have any integer type.
+      raw: mask value -> class id or 255, where that is not the identity; `data.label_map` replaces it.
+      roots: see `Source.roots`; default: the folder. others: more of the Source's attributes.
+
+    Raises:
+      InputError: a label_map that cannot be read, or that maps to classes which are not there.
+    """
+    lookup = mask_lookup(data.label_map, raw)
+    require_targets(data.label_map, lookup, len(classes))
+    return Source(name=data.name, classes=tuple(classes), palette=np.asarray(palette, np.uint8), splits=splits,
+                  lookup=lookup, dir=str(folder), roots=tuple(map(str, roots or (folder,))),
+                  **{'cache_dir': cache_dir(folder, data), **others})
 
 
 def resolve_dir(data) -> Path:
     """Folder of the dataset: `data.dir`, else $S4MIM_DATA/<name> if it exists, else data/<name>.
 
+    <name> is that of the reader. Where TFDS keeps its datasets, ~/tensorflow_datasets, comes last.
+
     Raises:
-      InputError: there is no such folder (`shapes` is made when missing, so it may be absent).
+      InputError: there is no such folder (`shapes` is made when missing, `tfds` says how to).
     """
+    name = reader_name(data.name)
     if data.dir:
         folder = Path(data.dir).expanduser()
         tried = f'--config.data.dir={data.dir}: no such folder'
     else:
-        folder = Path('data') / data.name
+        folder = Path('data') / name
         tried = f'dataset {data.name!r} not found: no folder {folder}'
         if os.environ.get('S4MIM_DATA'):
-            shared = Path(os.environ['S4MIM_DATA']) / data.name
+            shared = Path(os.environ['S4MIM_DATA']) / name
             tried += f' and no {shared}'
             folder = shared if shared.is_dir() else folder
-    if not folder.is_dir() and (data.name != 'shapes' or folder.exists()):
+        if name == 'tfds' and not folder.is_dir():
+            folder = Path('~/tensorflow_datasets').expanduser()
+    if not folder.is_dir() and (name not in ('shapes', 'tfds') or folder.exists()):
         raise InputError(f'{tried}\nset --config.data.dir=FOLDER to a folder that exists')
     return folder
 

@@ -95,7 +95,7 @@ def _resolve(line: str, source: Source, index: dict[str, Sample]) -> Sample | No
     if len(rest) > 1:
         return None
     sample = _find_image(image, source, index)
-    mask = _existing(rest[0], source.roots) if rest else None
+    mask = _existing(rest[0], source.roots) if rest and rest[0].endswith(source.mask_end) else None
     return replace(sample, mask=mask) if sample and mask else sample
 
 

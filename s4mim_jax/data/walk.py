@@ -19,7 +19,7 @@ _READERS = {'image': (image_facts, ImageFacts), 'mask': (mask_facts, MaskFacts)}
 
 
 def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *, base: str,
-         cache_dir: str | None) -> tuple[dict, dict[str, str]]:
+         cache_dir: str | None, stamp: Callable[[str], list[int]] | None = None) -> tuple[dict, dict[str, str]]:
     """Facts of files.
 
     Args:
@@ -27,12 +27,13 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
       read_bytes: path -> bytes, called from several threads.
       base: folder of the dataset; the cache names files relative to it, so it may be moved.
       cache_dir: folder of the cache, made if missing; None = read everything, keep nothing.
+      stamp: see `Source.stamp`.
 
     Returns:
       facts {path: ImageFacts | MaskFacts} and errors {path: message of its InputError}.
     """
     paths = list(dict.fromkeys(paths))
-    stamps = {path: _stamp(path) for _, path in paths} if cache_dir else {}
+    stamps = {path: (stamp or _stamp)(path) for _, path in paths} if cache_dir else {}
     cached = _load(cache_dir)
     facts, errors, fresh, todo = {}, {}, {}, []
     for kind, path in paths:

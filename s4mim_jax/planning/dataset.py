@@ -4,11 +4,13 @@ from fractions import Fraction
 import importlib
 from typing import NamedTuple
 
-from s4mim_jax.data.source import READERS
+from s4mim_jax.data import tfds_known
+from s4mim_jax.data.source import reader_name
 from s4mim_jax.errors import InputError
 
 # Where the class names of datasets stand that are the same everywhere. `folder` brings its own.
-CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'camvid': 's4mim_jax.data.camvid', 'voc': 's4mim_jax.data.voc'}
+CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'camvid': 's4mim_jax.data.camvid', 'voc': 's4mim_jax.data.voc',
+           'cityscapes': 's4mim_jax.data.cityscapes', 'ade20k': 's4mim_jax.data.ade20k', 'coco': 's4mim_jax.data.coco'}
 
 
 class Dataset(NamedTuple):
@@ -31,18 +33,19 @@ def look_up(config, unlabeled: bool, num_classes: int | None = None, images: int
       InputError: an unknown dataset, or one whose classes nothing tells.
     """
     name = config.data.name
-    if name not in READERS:
-        raise InputError(f'--config.data.name={name}: unknown dataset\nvalid: {", ".join(sorted(READERS))}')
+    reader = reader_name(name)
     known, counted, missing = None, None, ''
     # `shapes` needs TensorFlow Datasets to be opened, and would be drawn if it is missing.
-    if name != 'shapes' and (num_classes is None or images is None):
+    if reader != 'shapes' and (num_classes is None or images is None):
         try:
             known, counted = _read(config, unlabeled)
         except InputError as error:
             missing = str(error).partition('\n')[0]
     where = 'the dataset' if known else f'the name {name!r}'
-    if known is None and name in CLASSES:
-        known = len(importlib.import_module(CLASSES[name]).CLASSES)
+    if known is None and reader in CLASSES:
+        known = len(importlib.import_module(CLASSES[reader]).CLASSES)
+    elif known is None and reader == 'tfds' and (features := tfds_known.find(name.partition(':')[2])):
+        known = len(features.classes)
     if num_classes is None and known is None:
         raise InputError(f'--config.data.name={name}: the number of classes is unknown; {missing}\n'
                          'give it as --num_classes=C, or the folder as --config.data.dir')

@@ -62,7 +62,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
     samples = list(dict.fromkeys(samples))
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     paths = [('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask]
-    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache)
+    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
     _report(list(errors.values()), 'files cannot be used')
 
     labeled = [s for s in samples if s.mask]
@@ -71,7 +71,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
              for s in labeled if _size(facts[s.mask]) != _size(facts[s.image])],
             'masks differ from their image in size')
     _require_classes(source, labeled, facts)
-    _require_more_than_ignore(source, labeled, facts, cache)
+    refuse_only_ignore(source, labeled, facts, cache_dir=cache)
     lookup = source.lookup.tolist()
     rows = {}
     for sample in samples:
@@ -98,13 +98,27 @@ def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None
     count = source.num_classes
     wrong = [value for value in range(256) if count <= source.lookup[value] < IGNORE]
     bad = {s.mask: v for s in samples if (v := sorted(set(facts[s.mask].values) & set(wrong)))}
-    valid = f'valid: 0..{count - 1} and {IGNORE} (ignore); --config.data.label_map maps other values'
+    valid = f'valid: {valid_values(source)}; --config.data.label_map maps other values'
     _report([f'{path}: mask values {_some(values)} are outside the {count} classes\n{valid}'
              for path, values in bad.items()], 'masks hold values outside the classes')
 
 
-def _require_more_than_ignore(source: Source, samples: list[Sample], facts: dict, cache: str | None) -> None:
+def valid_values(source: Source) -> str:
+    """Raw mask values that are a class or void, in words: '0..10 and 255 (ignore)'."""
+    good = [v for v in range(IGNORE) if source.lookup[v] < source.num_classes or source.lookup[v] == IGNORE]
+    return ranges(good) + (f' and {IGNORE} (ignore)' if source.lookup[IGNORE] == IGNORE else '')
+
+
+def ranges(values: list[int]) -> str:
+    """Ascending numbers in words: '4..6, 9'."""
+    starts = [v for v in values if v - 1 not in values]
+    ends = [v for v in values if v + 1 not in values]
+    return ', '.join(str(a) if a == b else f'{a}..{b}' for a, b in zip(starts, ends))
+
+
+def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, cache_dir=_FROM_SOURCE) -> None:
     """Refuses a dataset of 0 and 255; a few masks, or one split, may well hold background and void alone."""
+    cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     suspicious = {0, IGNORE}
     seen = {value for s in samples for value in facts[s.mask].values}
     if IGNORE not in seen or not seen <= suspicious or source.lookup[IGNORE] != IGNORE:
@@ -112,7 +126,7 @@ def _require_more_than_ignore(source: Source, samples: list[Sample], facts: dict
     others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
     # Files among them that cannot be read are reported when they are asked for.
     paths = [('mask', mask) for mask in sorted(others)]
-    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache)
+    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
     seen |= {value for mask in found.values() for value in mask.values}
     if seen <= suspicious:
         count = len({s.mask for s in samples}) + len(found)

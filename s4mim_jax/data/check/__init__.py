@@ -1,0 +1,5 @@
+"""Checks of images and masks before training; `python -m s4mim_jax.data.check` walks a whole dataset."""
+
+from s4mim_jax.data.check.table import Row, Table, check_samples, mask_values
+
+__all__ = ['Row', 'Table', 'check_samples', 'mask_values']

@@ -1,0 +1,196 @@
+"""The walk over a whole dataset that goes on where training's check would stop, and what it finds."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from s4mim_jax.data.check.table import refuse_only_ignore, valid_values
+from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.progress import Progress
+from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.walk import walk
+from s4mim_jax.errors import InputError
+
+Groups = dict[str, tuple[Sample, ...]]  # 'train', 'labeled', 'unlabeled', 'val', 'test'
+KEPT_OUT = ('val', 'test')
+
+
+class Finding(NamedTuple):
+    """Something to look at. refused: training with this config ends with it."""
+
+    kind: str
+    where: str
+    message: str
+    refused: bool
+
+
+@dataclass
+class Group:
+    """Counts over the samples of a group.
+
+    Attributes:
+      images, masks: their number. image_kinds, mask_kinds: see `facts`. sizes: (H, W) -> images.
+      pixels: int64 [C], of each class. shown: int [C], masks in which a class occurs.
+      ignored: pixels of label 255.
+    """
+
+    images: int = 0
+    masks: int = 0
+    sizes: Counter = field(default_factory=Counter)
+    image_kinds: Counter = field(default_factory=Counter)
+    mask_kinds: Counter = field(default_factory=Counter)
+    pixels: np.ndarray | None = None
+    shown: np.ndarray | None = None
+    ignored: int = 0
+
+
+@dataclass
+class Survey:
+    """groups: by name, in order. same: group -> the group that holds the very same samples."""
+
+    groups: dict[str, Group]
+    findings: list[Finding]
+    same: dict[str, str]
+
+
+def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = True) -> Survey:
+    """Looks at every file of the groups.
+
+    Args:
+      source: the dataset.
+      groups: samples by the group's name.
+      needed: names of the groups that training reads; what is wrong elsewhere is told, not refused.
+      decode: decode every image and mask. False: no class counts, no copies, and of images the header only.
+
+    Returns:
+      a Survey; findings are in the order of their kinds.
+    """
+    names = list(groups)
+    firsts = {name: next(first for first in names if groups[first] == groups[name]) for name in names}
+    same = {name: first for name, first in firsts.items() if name != first}
+    samples = list(dict.fromkeys(s for group in groups.values() for s in group))
+    used = {path for name in needed for s in groups.get(name, ()) for path in (s.image, s.mask) if path}
+    facts, errors = walk([('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask],
+                         source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp)
+    pixels, digests = {}, {}
+    if decode:
+        pixels, digests, broken = _decode(source, [path for path in facts], facts)
+        errors |= broken
+    findings = [Finding('cannot be used', path, message, path in used) for path, message in errors.items()]
+    findings += _mask_findings(source, samples, facts, used)
+    labeled = [s for name in needed for s in groups.get(name, ()) if s.mask in facts]
+    try:
+        refuse_only_ignore(source, list(dict.fromkeys(labeled)), facts)
+    except InputError as error:
+        findings.append(Finding('one class alone', source.dir, str(error), True))
+    findings += _shared(groups, same) + _copies(groups, digests)
+    counts = {name: _count(source, group, facts, pixels) for name, group in groups.items() if name not in same}
+    findings += _class_findings(source, counts, same)
+    return Survey(counts, findings, same)
+
+
+def _decode(source, paths, facts):
+    """Raw value counts of masks {path: (values, counts)}, sha256 of images, and messages of what is broken."""
+    pixels, digests, errors = {}, {}, {}
+
+    def look(path):
+        try:
+            data = source.read_bytes(path)
+            if hasattr(facts[path], 'values'):
+                counts = np.bincount(decode_mask(data, path).ravel(), minlength=256)
+                return np.flatnonzero(counts), counts[counts > 0]
+            decode_image(data, path)
+            return hashlib.sha256(data).digest()
+        except InputError as error:
+            return error
+
+    progress = Progress('decoding files', len(paths))
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        for path, found in zip(paths, pool.map(look, paths)):
+            kind = errors if isinstance(found, InputError) else digests if isinstance(found, bytes) else pixels
+            kind[path] = str(found) if isinstance(found, InputError) else found
+            progress.count()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return pixels, digests, errors
+
+
+def _mask_findings(source, samples, facts, used) -> list[Finding]:
+    """Masks of another size than their image, and of values outside the classes."""
+    findings, count = [], source.num_classes
+    for sample in samples:
+        mask, image = facts.get(sample.mask), facts.get(sample.image)
+        if mask and image and (mask.height, mask.width) != (image.height, image.width):
+            findings.append(Finding('another size than the image', sample.mask,
+                                    f'{sample.mask}: {mask.height}x{mask.width}, its image {sample.image} is '
+                                    f'{image.height}x{image.width} (height x width)', sample.mask in used))
+        if mask and (wrong := [v for v in mask.values if count <= source.lookup[v] < IGNORE]):
+            findings.append(Finding('values outside the classes', sample.mask,
+                                    f'{sample.mask}: values {", ".join(map(str, wrong))}; valid: '
+                                    f'{valid_values(source)}', sample.mask in used))
+    return sorted(findings, key=lambda finding: finding.kind)
+
+
+def _shared(groups: Groups, same) -> list[Finding]:
+    """Images that are trained on and held out, by path."""
+    findings = []
+    for held_out in [name for name in KEPT_OUT if name in groups and name not in same]:
+        paths = {s.image for s in groups[held_out]}
+        trained = {s.image: s for name, group in groups.items() if name not in KEPT_OUT for s in group}
+        findings += [Finding(f'trained on and in {held_out}', path, f'{path}: is in {held_out} too', False)
+                     for path in trained if path in paths]
+    return findings
+
+
+def _copies(groups: Groups, digests) -> list[Finding]:
+    """Images of the same bytes under several names."""
+    where = defaultdict(dict)
+    for name, group in groups.items():
+        for sample in group:
+            if sample.image in digests:
+                where[digests[sample.image]].setdefault(sample.image, []).append(name)
+    findings = []
+    for copies in where.values():
+        if len(copies) > 1:
+            text = ' = '.join(f'{path} ({", ".join(names)})' for path, names in copies.items())
+            across = any(set(names) & set(KEPT_OUT) for names in copies.values()) and any(
+                not set(names) & set(KEPT_OUT) for names in copies.values())
+            findings.append(Finding('copies in training and held-out images' if across else 'copies of one image',
+                                    next(iter(copies)), text, False))
+    return sorted(findings, key=lambda finding: finding.kind)
+
+
+def _count(source, group, facts, pixels) -> Group:
+    counts, size = Group(images=len(group), masks=sum(s.mask is not None for s in group)), source.num_classes
+    totals, shown = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for sample in group:
+        if image := facts.get(sample.image):
+            counts.sizes[image.height, image.width] += 1
+            counts.image_kinds[image.kind] += 1
+        if mask := facts.get(sample.mask):
+            counts.mask_kinds[mask.kind] += 1
+        if sample.mask in pixels:
+            values, numbers = pixels[sample.mask]
+            ids = source.lookup[values]
+            np.add.at(totals, ids, numbers)
+            shown[np.unique(ids)] += 1
+    if pixels:
+        counts.pixels, counts.shown, counts.ignored = totals[:size], shown[:size], int(totals[IGNORE])
+    return counts
+
+
+def _class_findings(source, counts: dict[str, Group], same) -> list[Finding]:
+    """Classes that no label teaches or no score knows."""
+    findings = []
+    for name in ('labeled', *KEPT_OUT):
+        group = None if same.get(name) in KEPT_OUT else counts.get(same.get(name, name))
+        if group and group.masks and group.shown is not None and not group.shown.all():
+            absent = [source.classes[c] for c in np.flatnonzero(group.shown == 0)]
+            findings.append(Finding('classes without a pixel', name, f'{name}: {", ".join(absent)}', False))
+    return findings
