@@ -11,6 +11,7 @@ from pathlib import Path
 import ml_collections
 from ml_collections import config_dict
 
+from s4mim_jax import recipes
 from s4mim_jax.errors import InputError
 from s4mim_jax.overrides import assign
 
@@ -161,7 +162,7 @@ def base() -> ml_collections.ConfigDict:
     return config.lock()  # a config file may set keys, not invent them
 
 
-def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
+def compose(config, argument: str | None, file: str, default: str = 'unimatch', *, published=None, training=None):
     """Applies `METHOD[,key=value...]` to a dataset's config.
 
     Args:
@@ -170,17 +171,29 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
         or a host with ideas added to it: `unimatch+maskmatch`, `supervised+masksup`.
       file: the config file's `__file__`; methods are the files in `methods/` beside it.
       default: method when none is named.
+      published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
 
     Returns:
-      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`.
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Two more names:
+      `recipe=v1|v2` where recipes are published, and `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`).
 
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
-    method, *settings = _split(argument or default)
+    method, *texts = _split(argument or default)
     host, *added = [name.strip() for name in method.split('+')]
     where = f'--config={Path(file).name}:{argument}'
-    _method(host, file, where).apply(config)
+    apply_method = _method(host, file, where).apply
+    settings = _settings(texts)
+    recipe, device = settings.pop('recipe', None), settings.pop('hardware', None)
+    if recipe and not published:
+        raise InputError(f'recipe={recipe} in {where}: no recipes are published for this dataset')
+    if published:
+        name, chosen = recipes.choose(published, recipe, host)
+        recipes.apply(config, name, chosen, training, settings.get('split', config.data.split))
+    apply_method(config)
+    if published and chosen.tau is not None:
+        config.method.tau = chosen.tau
     for name in added:
         module = _method(name, file, where)
         if not hasattr(module, 'extend'):
@@ -188,13 +201,23 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
                              f'valid after a +: {", ".join(n for n in _methods(file) if hasattr(_method(n, file, where), "extend"))}')
         module.extend(config)
     config.method.name = '+'.join([host, *added])
-    for setting in settings:
-        key, separator, value = setting.partition('=')
-        if not separator:
-            raise InputError(f'setting {setting!r} after the method has no value; write key=value')
+    for key, value in settings.items():
         prefix = next((p for p in ('', 'data.', 'method.') if _has(config, p + key)), '')
         assign(config, prefix + key, value)
+    if device:
+        from s4mim_jax.hardware import fit  # brings the networks with it
+        fit(config, device)
     return config
+
+
+def _settings(texts: list[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        key, separator, value = text.partition('=')
+        if not separator:
+            raise InputError(f'setting {text!r} after the method has no value; write key=value')
+        settings[key] = value
+    return settings
 
 
 def _split(argument: str) -> list[str]:
