@@ -1,9 +1,10 @@
 """Lists every encoder with every decoder: parameters, and FLOPs of a forward pass.
 
-    python -m s4mim_jax.catalog [--config=configs/voc.py:unimatch] [--size=518,518] [--classes=21] [--markdown]
+    python -m s4mim_jax.catalog [--encoder=resnet50] [--size=518,518] [--classes=21] [--markdown]
+                                [--config=configs/voc.py:unimatch]
 
 Nothing is computed and no weight is drawn, so ViT-g needs no more memory than MobileNetV2. With --config the other
-keys of its model (widths, output stride, ..) hold for every pair.
+keys of its model (widths, output stride, ..) hold for every encoder and decoder that has them.
 """
 
 import re
@@ -18,6 +19,8 @@ from s4mim_jax.config import base
 from s4mim_jax.encoder_sizes import nearest_multiple, size_multiple
 from s4mim_jax.errors import InputError
 from s4mim_jax.models.initial import leaf_shapes
+from s4mim_jax.models.resnet import RESNETS
+from s4mim_jax.models.vit import KEYS, VITS
 
 SIZE, CLASSES = (518, 518), 21
 
@@ -42,27 +45,38 @@ def forward_flops(model_config, num_classes: int, size: tuple[int, int]) -> floa
     return float(lowered.cost_analysis()['flops'])
 
 
-def rows(model_config, num_classes: int = CLASSES, size: tuple[int, int] = SIZE, flops: bool = True) -> list[dict]:
-    """One row a pair: encoder, decoder, encoder_parameters, parameters, size, flops (None if not asked for).
+def rows(model_config, num_classes: int = CLASSES, size: tuple[int, int] = SIZE, encoders=tuple(models.ENCODERS)) -> list[dict]:
+    """One row a pair: encoder, decoder, encoder_parameters, parameters, size, flops.
 
     Args:
       model_config: config.model; its encoder and decoder are replaced by each pair.
       size: (height, width) of the image; for a ViT the nearest multiples of its patch.
+      encoders: which of them.
 
     Raises:
       InputError: a key of the config that does not fit one of the pairs.
     """
     found = []
-    for encoder in models.ENCODERS:
+    for encoder in encoders:
         for decoder in models.DECODERS:
-            config = model_config.copy_and_resolve_references()
-            config.update(dict(encoder=encoder, decoder=decoder, pretrained=None))
+            config = paired(model_config, encoder, decoder)
             counts = parameters(config, num_classes)
             seen = tuple(nearest_multiple(n, size_multiple(config)) for n in size)
             found.append({'encoder': encoder, 'decoder': decoder, 'encoder_parameters': counts['encoder'],
                           'parameters': sum(counts.values()), 'size': seen,
-                          'flops': forward_flops(config, num_classes, seen) if flops else None})
+                          'flops': forward_flops(config, num_classes, seen)})
     return found
+
+
+def paired(model_config, encoder: str, decoder: str):
+    """A copy of config.model with another pair, without the keys that only the former encoder had."""
+    config = model_config.copy_and_resolve_references()
+    config.update(dict(encoder=encoder, decoder=decoder, pretrained=None, freeze_norm=False))
+    if encoder not in VITS:
+        config.update({key: 0 if key == 'registers' else None for key in KEYS})
+    if encoder not in RESNETS or len(config.multi_grid or ()) != RESNETS[encoder][0][-1]:
+        config.multi_grid = None
+    return config
 
 
 def table(pairs: list[dict]) -> str:
@@ -99,6 +113,8 @@ def main(positional, config_file, overrides) -> int:
     size = tuple(int(n) for n in match.groups()) if match else (0, 0)
     if min(size) < 1:
         raise InputError(f'--size={values.size} must be HEIGHT,WIDTH, two positive integers')
+    if values.encoder not in (None, *models.ENCODERS):
+        raise InputError(f'--encoder={values.encoder} is unknown\nvalid: {", ".join(models.ENCODERS)}')
     if values.classes < 1:
         raise InputError(f'--classes={values.classes} must be at least 1')
     if config_file:
@@ -107,13 +123,14 @@ def main(positional, config_file, overrides) -> int:
         raise InputError(f'--config.{overrides[0][0]} needs a --config=FILE')
     else:
         config = base()
-    pairs = rows(config.model, values.classes, size)
+    pairs = rows(config.model, values.classes, size, [values.encoder] if values.encoder else tuple(models.ENCODERS))
     print(table(pairs) if values.markdown else text(pairs))
     return 0
 
 
 def run() -> None:
     """Defines the flags and starts."""
+    flags.DEFINE_string('encoder', None, 'one encoder, instead of all')
     flags.DEFINE_string('size', ','.join(map(str, SIZE)), 'HEIGHT,WIDTH of the image')
     flags.DEFINE_integer('classes', CLASSES, 'channels of the logits')
     flags.DEFINE_bool('markdown', False, 'a table for a page instead of lines')

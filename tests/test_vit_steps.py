@@ -29,7 +29,7 @@ def config(method, **changes):
     return c
 
 
-@pytest.mark.parametrize('method', ['unimatch_v2', 's4mim', pytest.param('union', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('method', ['s4mim', *(pytest.param(m, marks=pytest.mark.slow) for m in ('unimatch_v2', 'union'))])
 def test_a_step_trains_every_part(method):
     c = config(method)
     validate(c)
