@@ -26,8 +26,8 @@ from s4mim_jax.pretrained.parts import wanted
 from s4mim_jax.pretrained.readers import read_weights, write_weights
 from s4mim_jax.pretrained.schemes import ours
 
-USAGE = ('usage: python -m s4mim_jax.import_weights SOURCE --output=FILE [--encoder=NAME] [--entry=NAME] [--encoder_only] '
-         '[--allow_missing=REGEX]\n       python -m s4mim_jax.import_weights SOURCE --describe')
+USAGE = ('usage: python -m s4mim_jax.import_weights SOURCE --output=FILE [--encoder=NAME] [--entry=NAME] '
+         '[--encoder_only] [--allow_missing=REGEX]\n       python -m s4mim_jax.import_weights SOURCE --describe')
 
 
 def open_source(source: str, entry: str | None = None, padding: str | None = None,
@@ -39,9 +39,9 @@ def open_source(source: str, entry: str | None = None, padding: str | None = Non
     return file_contents.recognise(dataclasses.replace(weights, metadata=metadata))
 
 
-def convert(source: str, encoder: str | None, output: str, allow_missing: str | None = None, *, entry: str | None = None,
-            encoder_only: bool = False, padding: str | None = None, epsilon: float | None = None,
-            say: Callable[[str], None] = lambda line: None) -> dict[str, str]:
+def convert(source: str, encoder: str | None, output: str, allow_missing: str | None = None, *,
+            entry: str | None = None, encoder_only: bool = False, padding: str | None = None,
+            epsilon: float | None = None, say: Callable[[str], None] = lambda line: None) -> dict[str, str]:
     """Reads SOURCE, fits it to the network it is of, writes output; returns the metadata of the new file.
 
     Args:
@@ -105,11 +105,11 @@ if __name__ == '__main__':
     flags.DEFINE_bool('describe', False, 'tell what SOURCE holds')
     flags.DEFINE_string('encoder', None, 'encoder that SOURCE must belong to; default: what its names tell')
     flags.DEFINE_string('output', None, 'file to write: .npz or .safetensors')
-    flags.DEFINE_string('entry', None, 'network of a training checkpoint; default: the averaged one (model_ema) if it has '
-                        'one, else the trained one (model, state_dict)')
+    flags.DEFINE_string('entry', None, 'network of a training checkpoint; default: the averaged one (model_ema) if it '
+                        'has one, else the trained one (model, state_dict)')
     flags.DEFINE_bool('encoder_only', False, 'leave the decoder of a whole network behind')
     flags.DEFINE_string('allow_missing', None, 'names that SOURCE may lack (regular expression)')
-    flags.DEFINE_enum('padding', None, ['symmetric', 'same'], 'padding that SOURCE was trained with, if it does not say')
+    flags.DEFINE_enum('padding', None, ['symmetric', 'same'], 'padding of its convolutions, if it does not say')
     flags.DEFINE_float('epsilon', None, 'epsilon of its BatchNorm, if it does not say; default 1e-5')
     flags.FLAGS.set_gnu_getopt(True)  # options may follow SOURCE
     run(main)

@@ -20,6 +20,7 @@ from s4mim_jax.pretrained import import_variables
 
 CLASSES = 5
 TINY_VIT = dict(vit_depth=4, vit_width=32, vit_heads=2)
+TINY_DPT = dict(decoder='dpt', dpt_features=8, dpt_channels=(4, 6, 8, 10), **TINY_VIT)
 
 
 def settings(encoder, **changes):
@@ -57,7 +58,8 @@ def saved(tmp_path, network, change=lambda state: state):
     return tmp_path / 'source.pth'
 
 
-@pytest.mark.parametrize('name, deep, stride', [('resnet18', False, 32), ('resnet18', False, 8), ('resnet50', True, 16)])
+@pytest.mark.parametrize('name, deep, stride', [
+    ('resnet18', False, 32), ('resnet18', False, 8), ('resnet50', True, 16)])
 def test_resnet(tmp_path, name, deep, stride):
     network = resnet.randomise(resnet.ResNet(name, deep=deep, output_stride=stride))
     config, x = settings(name, width=8, stem='deep' if deep else '7x7', output_stride=stride), images(65, 49)
@@ -91,14 +93,18 @@ def test_another_epsilon_is_taken_into_the_variances(tmp_path):
     assert np.abs(unstated - expected[1]).max() > 0.01
 
 
-@pytest.mark.parametrize('name, deep, stride', [('resnet50', True, 16), ('resnet18', False, 8)])
+@pytest.mark.parametrize('name, deep, stride', [
+    ('resnet50', True, 16), pytest.param('resnet18', False, 8, marks=pytest.mark.slow)])
 def test_whole_deeplabv3plus(tmp_path, name, deep, stride):
     """A training checkpoint as UniMatch saves it: prefix, two networks, optimiser, a NumPy score."""
     student, teacher = (resnet.randomise(resnet.DeepLabV3Plus(resnet.ResNet(name, deep=deep, output_stride=stride),
                                                               CLASSES), seed) for seed in (1, 2))
     prefixed = lambda network: {f'module.{key}': value for key, value in network.state_dict().items()}
-    torch.save({'model': prefixed(student), 'model_ema': prefixed(teacher), 'epoch': 3, 'previous_best': np.float64(71.2),
-                'optimizer': torch.optim.SGD(student.parameters(), 0.1, momentum=0.9).state_dict()}, tmp_path / 'best.pth')
+    optimizer = torch.optim.AdamW(student.parameters())
+    sum(p.sum() for p in student.parameters()).backward()
+    optimizer.step()  # so that it has arrays of its own
+    torch.save({'model': prefixed(student), 'model_ema': prefixed(teacher), 'optimizer': optimizer.state_dict(),
+                'epoch': 3, 'previous_best': np.float64(71.2)}, tmp_path / 'best.pth')
     config, x = settings(name, width=8, stem='deep' if deep else '7x7', output_stride=stride), images(65, 49)
     assert_close(ours(tmp_path / 'best.pth', config, x).logits, theirs(teacher, x))
     convert(str(tmp_path / 'best.pth'), name, str(tmp_path / 'student.safetensors'), entry='model')
@@ -107,12 +113,13 @@ def test_whole_deeplabv3plus(tmp_path, name, deep, stride):
 
 @pytest.mark.parametrize('kind, changes, positions', [
     (dinov2.Release, dict(), None), (dinov2.Release, dict(registers=4, gated=True, chunk=2), None),
-    (dinov2.Timm, dict(), 'antialias'), (dinov2.Timm, dict(registers=4, gated=True), None),
+    pytest.param(dinov2.Timm, dict(), 'antialias', marks=pytest.mark.slow),
+    (dinov2.Timm, dict(registers=4, gated=True), None),
     (dinov2.HuggingFace, dict(gated=True), 'size'), (dinov2.HuggingFace, dict(registers=4), None)])
 def test_dinov2(tmp_path, kind, changes, positions):
     network, x = resnet.randomise(kind(**changes)), images(42, 56)
-    config = settings('dinov2_vitg14' if changes.get('gated') else 'dinov2_vits14', registers=changes.get('registers', 0),
-                      positions=positions, decoder='dpt', dpt_features=8, dpt_channels=(4, 6, 8, 10), **TINY_VIT)
+    config = settings('dinov2_vitg14' if changes.get('gated') else 'dinov2_vits14', positions=positions, **TINY_DPT,
+                      registers=changes.get('registers', 0))
     features = ours(saved(tmp_path, network), config, x).features
     for actual, expected in zip(features, theirs(network, x), strict=True):
         assert_close(actual, expected)
@@ -122,14 +129,15 @@ def test_whole_dpt(tmp_path):
     network, x = resnet.randomise(DPT(dinov2.Release(), CLASSES)), images(70, 56)
     prefixed = {f'module.{key}': value for key, value in network.state_dict().items()}
     torch.save({'model': prefixed, 'epoch': 1}, tmp_path / 'latest.pth')
-    config = settings('dinov2_vits14', decoder='dpt', dpt_features=8, dpt_channels=(4, 6, 8, 10), **TINY_VIT)
+    config = settings('dinov2_vits14', **TINY_DPT)
     assert_close(ours(tmp_path / 'latest.pth', config, x).logits, theirs(network, x))
 
 
 def test_positions_of_another_grid_are_resized_as_torch_does(tmp_path):
     network = resnet.randomise(dinov2.Release(grid=16))
     told = []
-    variables = import_variables(str(saved(tmp_path, network)), settings('dinov2_vits14', **TINY_VIT), CLASSES, say=told.append)
+    config = settings('dinov2_vits14', **TINY_VIT)
+    variables = import_variables(str(saved(tmp_path, network)), config, CLASSES, say=told.append)
     assert any('16x16 patches resized bicubically to 37x37' in line for line in told)
     table = np.asarray(variables['params']['encoder']['position_embedding'])
     given = network.pos_embed.detach()
@@ -139,4 +147,4 @@ def test_positions_of_another_grid_are_resized_as_torch_does(tmp_path):
     state['pos_embed'] = state['pos_embed'][:, :1 + 15 * 16]  # no square
     torch.save(state, tmp_path / 'source.pth')
     with pytest.raises(InputError, match=r'pos_embed \[1, 241, 32\], expected \[1, 1370, 32\]'):
-        import_variables(str(tmp_path / 'source.pth'), settings('dinov2_vits14', **TINY_VIT), CLASSES)
+        import_variables(str(tmp_path / 'source.pth'), config, CLASSES)

@@ -170,7 +170,8 @@ def test_long_lists_are_counted_wrapped_and_whole(tmp_path):
         import_variables(str(path), settings(), 3)
     first, *lines = str(error.value).splitlines()
     told = ' '.join(lines).removeprefix('missing:').replace(',', ' ').split()
-    expected = {name for name in removed if not name.endswith('num_batches_tracked') and not name.startswith('features.18.')}
+    expected = {name for name in removed
+                if not name.endswith('num_batches_tracked') and not name.startswith('features.18.')}
     assert len(told) == len(expected) > 100 and set(told) == expected
     assert first.endswith(f'{len(expected)} missing') and max(map(len, lines)) <= 110
 
@@ -238,6 +239,29 @@ def test_command_line(mobilenet, tmp_path):
     assert failed.returncode == 2 and 'resnet18' in failed.stderr and 'Traceback' not in failed.stderr
     usage = command('--encoder=mobilenet_v2')
     assert usage.returncode == 2 and 'SOURCE' in usage.stderr and 'Traceback' not in usage.stderr
+
+
+def test_command_line_describes_and_finds_the_encoder_itself(mobilenet, tmp_path):
+    described = command(mobilenet, '--describe', '--padding=same')
+    assert described.returncode == 0, described.stderr
+    assert 'fits         yes' in described.stdout and 'padding      same' in described.stdout
+    done = command(mobilenet, f'--output={tmp_path / "o.npz"}', '--padding=same', '--epsilon=0.001')
+    assert done.returncode == 0, done.stderr
+    assert 'encoder mobilenet_v2 taken' in done.stdout and 'epsilon 0.001 made 1e-05' in done.stdout
+    assert read_weights(tmp_path / 'o.npz').metadata['padding'] == 'same'
+
+
+def test_pickles_of_more_than_arrays_are_refused(tmp_path):
+    torch = pytest.importorskip('torch')
+    torch.save({'model': torch.nn.Linear(2, 2)}, tmp_path / 'module.pth')  # a pickled object, not its state dict
+    with pytest.raises(InputError, match='holds more than arrays.*\n.*state_dict'):
+        read_weights(tmp_path / 'module.pth')
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
+    with pytest.raises(InputError, match='holds a Tensor, not a state dict'):
+        read_weights(tmp_path / 'tensor.pth')
+    torch.save({'epoch': 3}, tmp_path / 'empty.pth')
+    with pytest.raises(InputError, match='holds no arrays'):
+        read_weights(tmp_path / 'empty.pth')
 
 
 def test_unet_takes_no_weights(tmp_path):

@@ -52,7 +52,8 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
         self.attn = named(qkv=nn.Linear(width, 3 * width), proj=nn.Linear(width, width))
         self.ls1, self.ls2 = vector('gamma', width), vector('gamma', width)
-        self.mlp = named(**{names[0]: nn.Linear(width, 2 * hidden if gated else hidden), names[1]: nn.Linear(hidden, width)})
+        self.mlp = named(**{names[0]: nn.Linear(width, 2 * hidden if gated else hidden),
+                            names[1]: nn.Linear(hidden, width)})
 
     def forward(self, x):
         y = attend(*self.attn.qkv(self.norm1(x)).chunk(3, -1), self.heads)
@@ -135,7 +136,8 @@ class HuggingFaceLayer(nn.Module):
         self.heads, self.gated = heads, gated
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
         linear = lambda: nn.Linear(width, width)
-        self.attention = named(attention=named(query=linear(), key=linear(), value=linear()), output=named(dense=linear()))
+        self.attention = named(attention=named(query=linear(), key=linear(), value=linear()),
+                               output=named(dense=linear()))
         self.layer_scale1, self.layer_scale2 = vector('lambda1', width), vector('lambda1', width)
         self.mlp = (named(weights_in=nn.Linear(width, 2 * hidden), weights_out=nn.Linear(hidden, width)) if gated
                     else named(fc1=nn.Linear(width, hidden), fc2=nn.Linear(hidden, width)))

@@ -84,7 +84,8 @@ class ResNet(nn.Module):
             reached *= stride
             planes, layers = width * 2 ** stage, []
             for i in range(count):
-                layers.append(Block(inputs, planes, bottleneck, 1 if i else stride, (dilation if i else before, dilation)))
+                dilations = dilation if i else before, dilation
+                layers.append(Block(inputs, planes, bottleneck, 1 if i else stride, dilations))
                 inputs = planes * (4 if bottleneck else 1)
             setattr(self, f'layer{stage + 1}', nn.Sequential(*layers))
         self.fc = nn.Linear(inputs, 10)

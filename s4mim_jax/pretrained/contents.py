@@ -50,15 +50,16 @@ class Contents:
 
     @functools.cached_property
     def has_batch_norm(self) -> bool:
-        """Whether the encoder keeps running statistics."""
-        return bool(self.encoder) and not self.encoder.found.network.startswith('dinov2')
+        """Whether the network keeps running statistics."""
+        return any(name.endswith(('.running_mean', '/norm/mean')) for name in self.weights.arrays)
 
     @functools.cached_property
     def padding(self) -> str | None:
         """'same' or 'symmetric' where the file or its name (timm's tf_ networks) says it."""
         said = self.weights.metadata.get('padding')
         if said is not None and said not in PADDINGS:
-            raise InputError(f'weights file {self.weights.path}: padding {said!r} is unknown; valid: {", ".join(PADDINGS)}')
+            raise InputError(f'weights file {self.weights.path}: padding {said!r} is unknown\n'
+                             f'valid: {", ".join(PADDINGS)}')
         return PADDINGS.get(said) or ('same' if self._is_tensorflow else None)
 
     @functools.cached_property
@@ -81,7 +82,7 @@ class Contents:
     def name_of(self, part: str) -> str:
         """'encoder resnet50' or 'decoder dpt of 21 classes', for messages."""
         found = getattr(self, part).found
-        return f'{part} {found.network}' + (f' of {found.classes} classes' if part == 'decoder' else '')
+        return f'{part} {found.network}' + (f' of {found.classes} classes' if found.classes else '')
 
 
 def recognise(weights: Weights) -> Contents:

@@ -77,11 +77,11 @@ def _fit_lines(contents, tell):
     except InputError as error:
         tell('fits', f'no: {error}')
         return []
-    default = base().model
+    default, parts = base().model, [part for part in (contents.encoder, contents.decoder) if part]
     keys = ['encoder', 'padding', *(['decoder'] if contents.decoder else []),
-            *(key for part in (contents.encoder, contents.decoder) if part for key in part.found.settings)]
+            *(key for part in parts for key in part.found.settings)]
     told = [f'--config.model.{key}={config[key]}'.replace(' ', '') for key in keys if config[key] != default[key]]
-    habits = {key: value for part in (contents.encoder, contents.decoder) if part for key, value in part.found.habits.items()}
+    habits = {key: value for part in parts for key, value in part.found.habits.items()}
     tell('model', ' '.join(told) or 'the default')
     if habits:
         tell('its own code', ' '.join(f'--config.model.{key}={value}' for key, value in habits.items()))
@@ -92,8 +92,8 @@ def _fit_lines(contents, tell):
     aside = [name for name in contents.weights.arrays if left_out(contents, name, plan.parts)]
     counters = [name for name in aside if name.endswith('num_batches_tracked')]
     rest = [name for name in aside if name not in counters]
-    if aside:
-        tell('left out', f'{len(counters)} step counters of BatchNorm' if counters else f'{len(rest)} arrays')
+    if counters:
+        tell('left out', f'{len(counters)} step counters of BatchNorm')
     try:
         notes = fit(contents, plan).notes
     except InputError as error:

@@ -50,14 +50,16 @@ def fit(contents: Contents, wanted: Wanted, allow_missing: str | None = None) ->
         piece = (*shape[:-1], shape[-1] // len(names))
         pieces = [layout.ours(weights.arrays[name], piece) for name in names]
         wrong = [name for name, array in zip(names, pieces) if array.shape != piece]
-        misshaped += [f'{name} {list(weights.arrays[name].shape)}, expected {list(layout.theirs(piece))}' for name in wrong]
+        misshaped += [f'{name} {list(weights.arrays[name].shape)}, expected {list(layout.theirs(piece))}'
+                      for name in wrong]
         broken += [name for name, array in zip(names, pieces) if name not in wrong and not np.isfinite(array).all()]
         if not wrong:
             array = np.asarray(pieces[0] if len(pieces) == 1 else np.concatenate(pieces, -1), np.float32)
             arrays[path] = np.ascontiguousarray(_at_our_epsilon(path, array, contents))
             notes += [note for name in names if (note := layout.changed(weights.arrays[name], piece))]
     if contents.has_batch_norm and contents.epsilon != EPSILON:
-        notes.append(f'BatchNorm epsilon {contents.epsilon:g} made {EPSILON:g} by adding the difference to the variances')
+        notes.append(f'BatchNorm epsilon {contents.epsilon:g} made {EPSILON:g} by adding the difference to the '
+                     'variances')
     used.update(name for path in wanted.known for name in getattr(contents, path.split('/')[1]).source(path).names)
     unexpected = [name for name in weights.arrays if name not in used and not left_out(contents, name, wanted.parts)]
     groups = {'missing': missing, 'unexpected': unexpected, 'mis-shaped': misshaped, 'not finite': broken}

@@ -35,10 +35,13 @@ def wanted(contents: Contents, model_config, num_classes: int, encoder_only: boo
     shapes = {path: shape for path, shape in shapes.items() if path.split('/')[1] in parts}
     told = f'entry {contents.weights.entry}: ' if contents.weights.entry else ''
     told += contents.name_of('encoder')
+    unsaid = ''
+    if contents.has_batch_norm and contents.padding is None and model_config.padding == 'same':
+        unsaid = '; its padding is not stated: networks of PyTorch have symmetric, config.model.padding is same'
     if not whole:
         reason = 'as asked' if encoder_only else f'the model has decoder {model_config.decoder}'
         return Wanted(shapes, (), parts, f'{told} taken' + (
-            f'; its {contents.name_of("decoder")} is not: {reason}' if decoder else ''))
+            f'; its {contents.name_of("decoder")} is not: {reason}' if decoder else '') + unsaid)
     told += f' and {contents.name_of("decoder")} taken'
     known = ()
     if decoder.classes != num_classes and decoder.classes is not None:
@@ -49,7 +52,7 @@ def wanted(contents: Contents, model_config, num_classes: int, encoder_only: boo
     habits = {**contents.encoder.found.habits, **decoder.habits}
     differ = ', '.join(f'{key}={value}' for key, value in habits.items() if in_effect(model_config, key) != value)
     return Wanted({path: shape for path, shape in shapes.items() if path not in known}, known, parts,
-                  told + (f'; its own code has {differ}, config.model has not' if differ else ''))
+                  told + (f'; its own code has {differ}, config.model has not' if differ else '') + unsaid)
 
 
 def check(contents: Contents, model_config, parts: tuple[str, ...]) -> None:

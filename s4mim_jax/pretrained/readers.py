@@ -129,6 +129,10 @@ def _torch(path):
         with torch.serialization.safe_globals(harmless):
             state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
+        if 'Weights only load failed' in str(error):
+            raise InputError(f'weights file {path} holds more than arrays, and loading that could run code\n'
+                             'valid: a state dict; where you trust the file, PyTorch makes one: '
+                             'torch.save(network.state_dict(), "weights.pth")') from None
         raise _damaged(path, str(error).split('\n')[0]) from None
     if not isinstance(state, dict):
         raise InputError(f'weights file {path} holds a {type(state).__name__}, not a state dict')

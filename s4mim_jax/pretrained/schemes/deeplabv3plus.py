@@ -12,11 +12,10 @@ def look(arrays: Arrays) -> Found | None:
     if 'fuse.0.weight' not in arrays or not any(n.startswith('head.b0.') for n in arrays):
         return None
     settings = {}
-    classifier, reduce = shape_of(arrays, 'classifier.weight'), shape_of(arrays, 'reduce.0.weight')
-    if classifier:
-        settings['decoder_width'] = classifier[1]
-    if reduce:
-        settings['low_level_width'] = reduce[0]
+    for key, name in (('decoder_width', 'fuse.0.weight'), ('low_level_width', 'reduce.0.weight')):
+        if name in arrays:
+            settings[key] = arrays[name].shape[0]
+    classifier = shape_of(arrays, 'classifier.weight') or shape_of(arrays, 'classifier.bias')
     pooling = [int(m[1]) for n in arrays if (m := re.match(r'head\.b(\d+)\.gap\.', n))]
     return Found('deeplabv3plus', settings, {'align_corners': True}, classifier[0] if classifier else None,
                  details=max(pooling, default=4))
@@ -37,5 +36,5 @@ def source(path: str, found: Found) -> Source:
     return torch_leaf(f'head.{branch}.{int(norm)}', leaf)
 
 
-DEEPLABV3PLUS = Scheme('deeplabv3plus', 'UniMatch, whole model', '`head.b0.0.weight`, `fuse.0.weight`, `classifier.weight`',
+DEEPLABV3PLUS = Scheme('deeplabv3plus', 'UniMatch, beside `backbone.`', '`head.b0.0.weight`, `fuse.0.weight`',
                        'decoder', look, source, re.compile(COUNTERS), re.compile(r'^(head|reduce|fuse|classifier)\.'))

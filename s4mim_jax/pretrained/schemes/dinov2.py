@@ -14,8 +14,8 @@ import numpy as np
 from s4mim_jax.encoder_sizes import PATCH
 from s4mim_jax.models.resize import cubic_matrix
 from s4mim_jax.models.vit import VITS
-from s4mim_jax.pretrained.schemes.scheme import (COUNTERS, DENSE, LEAVES, PLAIN, Arrays, Found, Layout, Scheme, Source, shape_of,
-                                                 torch_leaf)
+from s4mim_jax.pretrained.schemes.scheme import (COUNTERS, DENSE, LEAVES, PLAIN, Arrays, Found, Layout, Scheme, Source,
+                                                 shape_of, torch_leaf)
 
 # Our part of a network or of a block -> its names.
 _OFFICIAL = {
@@ -30,7 +30,8 @@ _HUGGING_FACE = {
     'norm': 'layernorm', 'attention/qkv': tuple(f'attention.attention.{x}' for x in ('query', 'key', 'value')),
     'attention/out': 'attention.output.dense', 'scale1': 'layer_scale1.lambda1', 'scale2': 'layer_scale2.lambda1',
     'mlp/w12': 'mlp.weights_in', 'mlp/w3': 'mlp.weights_out'}
-_BLOCK = re.compile(r'^(?:encoder\.layer|blocks(?:\.\d+(?=\.\d+\.))?)\.(\d+)(?=\.)')  # blocks.CHUNK.N. in training files
+# `blocks.CHUNK.N.` in training files: the second number counts through.
+_BLOCK = re.compile(r'^(?:encoder\.layer|blocks(?:\.\d+(?=\.\d+\.))?)\.(\d+)(?=\.)')
 
 
 def _positions(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -49,7 +50,8 @@ def _positions(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _resized(array, shape):
     side, target = (math.isqrt(n) for n in (array.shape[1], shape[1]))  # with or without the class
-    return '' if side == target else f'position embedding of {side}x{side} patches resized bicubically to {target}x{target}'
+    return '' if side == target else (f'position embedding of {side}x{side} patches resized bicubically to '
+                                      f'{target}x{target}')
 
 
 POSITIONS = Layout(_positions, lambda shape: shape, _resized)
@@ -111,7 +113,8 @@ OFFICIAL = Scheme('dinov2', 'facebookresearch/dinov2, also chunked (`blocks.0.N`
                   '`blocks.0.attn.qkv.weight`, `mask_token`, `register_tokens`', 'encoder',
                   functools.partial(_look_blocks, True), source, _UNUSED)
 TIMM = Scheme('dinov2 (timm)', 'timm `vit_*_patch14_dinov2`, `vit_*_patch14_reg4_dinov2`',
-              '`blocks.0.attn.qkv.weight`, `reg_token`', 'encoder', functools.partial(_look_blocks, False), source, _UNUSED)
+              '`blocks.0.attn.qkv.weight`, `reg_token`', 'encoder', functools.partial(_look_blocks, False), source,
+              _UNUSED)
 HUGGING_FACE = Scheme('dinov2 (Hugging Face)', 'transformers `Dinov2Model`, `Dinov2WithRegistersModel`',
                       '`encoder.layer.0.attention.attention.query.weight`', 'encoder',
                       functools.partial(_look, _HUGGING_FACE), source, _UNUSED)

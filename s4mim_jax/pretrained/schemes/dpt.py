@@ -15,9 +15,10 @@ def look(arrays: Arrays) -> Found | None:
     if not any(n.startswith('head.scratch.refinenet') for n in arrays):
         return None
     settings = {}
-    classifier = shape_of(arrays, 'head.scratch.output_conv.2.weight')
-    if classifier:
-        settings['dpt_features'] = classifier[1]
+    output = 'head.scratch.output_conv'
+    if f'{output}.0.weight' in arrays:
+        settings['dpt_features'] = arrays[f'{output}.0.weight'].shape[0]
+    classifier = shape_of(arrays, f'{output}.2.weight') or shape_of(arrays, f'{output}.2.bias')
     channels = [shape_of(arrays, f'head.projects.{i}.weight')[:1] for i in range(4)]
     if all(channels):
         settings['dpt_channels'] = tuple(int(c[0]) for c in channels)
@@ -40,5 +41,5 @@ def source(path: str, found: Found) -> Source:
     return torch_leaf(f'head.scratch.refinenet{number}.{layer}', leaf)
 
 
-DPT = Scheme('dpt', 'UniMatch V2, whole model', '`head.scratch.refinenet1.out_conv.weight`', 'decoder', look, source,
-             re.compile(r'^head\.scratch\.refinenet4\.resConfUnit1\.'), re.compile(r'^head\.'))
+DPT = Scheme('dpt', 'UniMatch V2, beside `backbone.`', '`head.scratch.refinenet1.out_conv.weight`', 'decoder', look,
+             source, re.compile(r'^head\.scratch\.refinenet4\.resConfUnit1\.'), re.compile(r'^head\.'))

@@ -59,5 +59,5 @@ def _parts(number):
 # The 1x1 convolution to 1280 channels in front of the classifier (features.18, conv_head) is not built.
 TORCHVISION = Scheme('mobilenet_v2', 'torchvision', '`features.1.conv.0.0.weight`', 'encoder', _look_torchvision,
                      _source_torchvision, re.compile(COUNTERS + r'|^classifier\.|^features\.18\.'))
-TIMM = Scheme('mobilenet_v2 (timm)', 'timm `mobilenetv2_100`', '`conv_stem.weight`, `blocks.0.0.conv_dw.weight`', 'encoder',
-              _look_timm, _source_timm, re.compile(COUNTERS + r'|^(classifier|conv_head|bn2)\.'))
+TIMM = Scheme('mobilenet_v2 (timm)', 'timm `mobilenetv2_100`', '`conv_stem.weight`, `blocks.0.0.conv_dw.weight`',
+              'encoder', _look_timm, _source_timm, re.compile(COUNTERS + r'|^(classifier|conv_head|bn2)\.'))

@@ -51,5 +51,6 @@ def _collection(path: str) -> str:
     return 'batch_stats' if path.rpartition('/')[2] in ('mean', 'var') else 'params'
 
 
-ENCODER, DECODER = (Scheme('s4mim_jax', 'python -m s4mim_jax.import_weights', f'`params/{part}/..`', part, _look, _source(part),
-                           re.compile('(?!)'), re.compile(f'^(params|batch_stats)/{part}/')) for part in ('encoder', 'decoder'))
+ENCODER, DECODER = (
+    Scheme('s4mim_jax', '`python -m s4mim_jax.import_weights`', f'`params/{part}/..`', part, _look, _source(part),
+           re.compile('(?!)'), re.compile(f'^(params|batch_stats)/{part}/')) for part in ('encoder', 'decoder'))

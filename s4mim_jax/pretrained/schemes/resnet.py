@@ -28,7 +28,7 @@ def look(arrays: Arrays) -> Found | None:
 
 def _refusal(arrays, bottleneck, settings):
     if len(shape_of(arrays, 'layer2.0.downsample.1.weight')) == 4:
-        return ('its shortcuts average 2x2 pixels before their convolution (ResNet-D), the shortcuts here have a stride\n'
+        return ('its shortcuts average 2x2 pixels before their convolution (ResNet-D), ours have a stride there\n'
                 'valid: a ResNet with the same stem and strided shortcuts (UniMatch, timm -s), or with the 7x7 stem')
     middle, last = (shape_of(arrays, f'layer1.0.conv{i}.weight') for i in (2, 3))
     if bottleneck and middle and middle[1] != middle[0]:
