@@ -66,7 +66,8 @@ def initial_variables(config, num_classes: int) -> dict:
         variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed)
     elif source:
         from s4mim_jax import pretrained  # readers are needed only here
-        variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed)
+        say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
+        variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed, say=say)
     else:
         variables = models.init_variables(model, stream(config.seed, 'init', 0))
     if not config.method.class_wise_mim:
