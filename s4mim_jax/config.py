@@ -50,6 +50,11 @@ def base() -> ml_collections.ConfigDict:
         scale=(0.5, 2.0),  # random scale of the long side
         flip=True,
         label_map=config_dict.placeholder(str),  # '0:0,255:1' maps raw mask values; others: ignore
+        mask_colors='auto',  # auto | always | never: which masks classes.txt's colours decode; always: palette ones too
+        channels=3,  # of the images and of the network's input
+        value_range=config_dict.placeholder(tuple),  # raw (low, high) -> 0, 255; None = 8-bit values as they are
+        mean=config_dict.placeholder(tuple),  # a channel, in 0..1 of that range; None = ImageNet's
+        std=config_dict.placeholder(tuple),
         cache=True,  # keep the result of the pre-training walk over the files
     ))
 
@@ -90,6 +95,8 @@ def base() -> ml_collections.ConfigDict:
         complementary_dropout=False,  # UniMatch V2: paired channel masks on the strong views
         supervised_loss='ce',  # ce | ohem
         ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
+        class_balance='none',  # none | inverse | effective: class weights from the labelled masks
+        class_weights=(),  # of the supervised cross-entropies, a number a class; () = by class_balance
     ))
     config.method.selection = ml_collections.ConfigDict(dict(
         refinement='none',  # none | union | coherence (S4MC), for the filter only

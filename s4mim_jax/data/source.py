@@ -7,11 +7,13 @@ downstream knows which one it was.
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from s4mim_jax.data.mask_colors import ColorTable
+from s4mim_jax.data.pixel_format import PLAIN, PixelFormat, pixel_format
 from s4mim_jax.errors import InputError
 
 IGNORE = 255  # label of a pixel that is neither trained on nor scored
@@ -62,6 +64,8 @@ class Source:
       read_bytes: `Sample.image` or `.mask` -> encoded bytes; may be called from several threads.
       find: id -> a training sample that is not in splits['train'] (VOC's lists name some), or None.
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
+      pixels: channels and value range of the images; `open_source` sets it.
+      colors: what the colours of colour masks mean; None = there are no such masks.
     """
 
     name: str
@@ -74,6 +78,8 @@ class Source:
     read_bytes: Callable[[str], bytes] = read_file
     find: Callable[[str], Sample | None] = lambda _: None
     cache_dir: str | None = None
+    pixels: PixelFormat = PLAIN
+    colors: ColorTable | None = None
 
     @property
     def num_classes(self) -> int:
@@ -84,7 +90,7 @@ def open_source(data) -> Source:
     """Opens the dataset that `config.data` names.
 
     Args:
-      data: `config.data`; read are name, dir, label_map and cache.
+      data: `config.data`; read are name, dir, label_map, mask_colors, channels, value_range and cache.
 
     Raises:
       InputError: unknown name, missing folder, or whatever the reader finds wrong.
@@ -93,7 +99,8 @@ def open_source(data) -> Source:
         raise InputError(f'--config.data.name={data.name}: unknown dataset\n'
                          f'valid: {", ".join(sorted(READERS))}')
     module, function = READERS[data.name].split(':')
-    return getattr(importlib.import_module(module), function)(resolve_dir(data), data)
+    source = getattr(importlib.import_module(module), function)(resolve_dir(data), data)
+    return replace(source, pixels=pixel_format(data))
 
 
 def resolve_dir(data) -> Path:

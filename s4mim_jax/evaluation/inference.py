@@ -9,7 +9,7 @@ import numpy as np
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.own_size import decide, nearest_source
-from s4mim_jax.views import normalize
+from s4mim_jax.views import MEAN, STD, normalize, statistics
 
 MODES = ('whole', 'sliding', 'center_crop')
 
@@ -27,11 +27,18 @@ class Protocol(NamedTuple):
       an own pixel counts if the network pixel nearest to it lies in the window.
     window: (height, width) in pixels at the network's size; unused by `whole`.
     align_corners: the model's convention of resizing.
+    mean, std: of the images' channels, on the scale 0..1.
     """
 
     mode: str
     window: tuple[int, int]
     align_corners: bool
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    def normalize(self, images: jax.Array) -> jax.Array:
+        """uint8 [..., C] -> float32, see `views.normalize`."""
+        return normalize(images, self.mean, self.std)
 
     @property
     def stride(self) -> tuple[int, int]:
@@ -58,7 +65,7 @@ def protocol_from(config) -> Protocol:
         key = 'eval.window' if config.eval.window else 'data.crop'
         raise InputError(f'--config.{key}={tuple(window)}: {config.eval.mode} needs a (height, width) of '
                          f'positive multiples of {multiple}')
-    return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners))
+    return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners), *statistics(config.data))
 
 
 def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canvas: tuple[int, int],
@@ -90,12 +97,12 @@ def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Prot
     """
     size = images.shape[1:3]
     if protocol.mode == 'whole':
-        return apply_fn(variables, normalize(images))
+        return apply_fn(variables, protocol.normalize(images))
     if protocol.mode == 'sliding':
         return _slide(apply_fn, variables, images, protocol)
     top, left, height, width = middle(size, protocol.window)
     cut = images[:, top:top + height, left:left + width]
-    logits = apply_fn(variables, normalize(cut))
+    logits = apply_fn(variables, protocol.normalize(cut))
     around = ((0, 0), (top, size[0] - top - height), (left, size[1] - left - width), (0, 0))
     return jnp.pad(logits, around, mode='edge')
 
@@ -149,8 +156,8 @@ def _slide(apply_fn, variables, images, protocol):
         visits[y:y + window[0], x:x + window[1]] += 1
 
     def look(start):
-        part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, 3))
-        return jax.nn.softmax(apply_fn(variables, normalize(part)).astype(jnp.float32))
+        part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, images.shape[-1]))
+        return jax.nn.softmax(apply_fn(variables, protocol.normalize(part)).astype(jnp.float32))
 
     def add(total, start):
         corner = (0, start[0], start[1], 0)
