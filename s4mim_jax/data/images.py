@@ -88,8 +88,12 @@ def decode_bands(data: bytes, name: str, form: PixelFormat) -> np.ndarray:
         try:
             found, values = tiff.layout(data, name), tiff.read(data, name)
             return form.to_bytes(tiff.turned(fit_bands(values, found.alpha, name, form), found.orientation), name)
-        except tiff.NeedsCodec:
-            if Image.open(io.BytesIO(data)).mode in ('RGB', 'RGBA') and found.dtype != np.uint8:
+        except tiff.NeedsCodec as error:
+            try:
+                mode = Image.open(io.BytesIO(data)).mode
+            except _DAMAGED:
+                raise error from None
+            if mode in ('RGB', 'RGBA') and found.dtype != np.uint8:
                 raise  # Pillow would cut 16 bits a channel down to 8
     values, alpha = _bands(_load(data, name), data, name)
     return form.to_bytes(fit_bands(values, alpha, name, form), name)
