@@ -54,6 +54,11 @@ def base() -> ml_collections.ConfigDict:
         # name='tfds:NAME': its features and splits, where the reader does not know or find them.
         tfds_image=config_dict.placeholder(str), tfds_label=config_dict.placeholder(str),
         tfds_splits=config_dict.placeholder(str),  # 'train=train[:90%],val=train[90%:],test=test'
+        mask_colors='auto',  # auto | always | never: which masks classes.txt's colours decode; always: palette ones too
+        channels=3,  # of the images and of the network's input
+        value_range=config_dict.placeholder(tuple),  # raw (low, high) -> 0, 255; None = 8-bit values as they are
+        mean=config_dict.placeholder(tuple),  # a channel, in 0..1 of that range; None = ImageNet's
+        std=config_dict.placeholder(tuple),
         cache=True,  # keep the result of the pre-training walk over the files
     ))
 
@@ -102,6 +107,8 @@ def base() -> ml_collections.ConfigDict:
         complementary_dropout=False,  # UniMatch V2: paired channel masks on the strong views
         supervised_loss='ce',  # ce | ohem
         ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
+        class_balance='none',  # none | inverse | effective: class weights from the labelled masks
+        class_weights=(),  # of the supervised cross-entropies, a number a class; () = by class_balance
     ))
     config.method.selection = ml_collections.ConfigDict(dict(
         refinement='none',  # none | union | coherence (S4MC), for the filter only

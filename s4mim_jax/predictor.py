@@ -8,13 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax.data.geometry import resize_image
+from s4mim_jax.data.pixel_format import pixel_format
 from s4mim_jax.data.sizes import canvas_size, network_size
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
 from s4mim_jax.evaluation.inference import class_values, protocol_from
 from s4mim_jax.evaluation.own_size import decide
+from s4mim_jax.evaluation.tiled import predict_tiled
 from s4mim_jax.training import checkpoints, run_folder
 from s4mim_jax.validate import validate
+
+
+# Scores of an image at the network's size, in bytes, from which `sliding` is worked off row by row.
+TILED_FROM = 2 ** 27
 
 
 def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequence[tuple[str, str]] = ()):
@@ -45,23 +51,29 @@ class Predictor:
 
     Each image goes through the network at the size that evaluation would use (`data.resize`,
     `eval.multiple`, `eval.mode`; `center_crop`, which leaves most of an image out, counts as `whole`)
-    and its classes are decided at its own size.
+    and its classes are decided at its own size. Large images under `sliding` take memory of their width, not of
+    their area times the classes, see `evaluation/tiled.py`.
 
     Attributes:
       config: ConfigDict of the run. classes: C names. palette: uint8 [C, 3].
       step: updates that the weights have seen. weights: 'teacher' or 'student'.
+      pixels: channels and value range of the images.
     """
 
     def __init__(self, config, classes: Sequence[str], palette: np.ndarray, variables, step: int,
                  weights: str):
         self.config, self.classes, self.palette = config, tuple(classes), palette
         self.step, self.weights = step, weights
+        self.pixels = pixel_format(config.data)
         protocol = protocol_from(config)
         if protocol.mode == 'center_crop':
             protocol = protocol._replace(mode='whole')
-        apply_fn = network(config, len(classes))
+        self._protocol, apply_fn = protocol, network(config, len(classes))
         self._variables = place_variables(variables, local_mesh(1))
         self._look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, protocol))
+
+        self._look_windows = jax.jit(lambda variables, windows: jax.nn.softmax(
+            apply_fn(variables, protocol.normalize(windows)).astype(jnp.float32)))
 
         def choose(values, row, own, canvas, confidence):
             value = jax.lax.dynamic_slice_in_dim(values, row, 1)
@@ -71,8 +83,9 @@ class Predictor:
         self._choose = jax.jit(choose, static_argnums=(3, 4))
 
     def __call__(self, images):
-        """uint8 [B, H, W, 3], one [H, W, 3], or a list of [H, W, 3] of any sizes -> class ids, uint8
-        [B, H, W], [H, W], or a list of [H, W].
+        """uint8 [B, H, W, C], one [H, W, C], or a list of [H, W, C] of any sizes -> class ids, uint8
+        [B, H, W], [H, W], or a list of [H, W]. C = `data.channels`; with a `data.value_range` raw values of
+        other types are taken too.
 
         Raises:
           InputError: another shape or dtype.
@@ -89,21 +102,30 @@ class Predictor:
         """Class ids and, if asked for, the probability of each.
 
         Args:
-          images: uint8 [H, W, 3] each, RGB, sizes may differ.
+          images: [H, W, C] each, uint8 (RGB by default) or raw values of `data.value_range`; sizes may differ.
           confidence: give the probability of the chosen class too.
 
         Returns:
           (uint8 [H, W], float32 [H, W] or None) for every image, in order.
         """
+        images, channels = list(images), self.pixels.channels
         for number, image in enumerate(images):
             kind, shape = getattr(image, 'dtype', type(image).__name__), getattr(image, 'shape', ())
-            if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-                raise InputError(f'images[{number}]: {kind} of shape {shape}\nvalid: uint8 [H, W, 3], RGB')
+            raw = self.pixels.value_range is not None and getattr(kind, 'kind', '') in 'iuf'
+            if not (kind == np.uint8 or raw) or len(shape) != 3 or shape[2] != channels or 0 in shape:
+                raise InputError(f'images[{number}]: {kind} of shape {shape}\nvalid: uint8 [H, W, {channels}]'
+                                 f'{", RGB" if self.pixels.plain else ""}')
+            if kind != np.uint8:
+                images[number] = self.pixels.to_bytes(image, f'images[{number}]')
         groups: dict[tuple, list[int]] = {}
         for number, image in enumerate(images):
             groups.setdefault(self.input_size(image.shape[:2]), []).append(number)
         results = [None] * len(images)
         for size, members in groups.items():
+            if self._tiled(size):
+                for number in members:
+                    results[number] = self._by_windows(images[number], size, confidence)
+                continue
             for start in range(0, len(members), self.config.eval.batch):
                 part = members[start:start + self.config.eval.batch]
                 found = self._batch([images[n] for n in part], size, confidence)
@@ -115,11 +137,19 @@ class Predictor:
         """(h, w) at which the network sees an image of own size (H, W)."""
         return network_size(own, self.config)
 
+    def _tiled(self, size) -> bool:
+        return self._protocol.mode == 'sliding' and 4 * size[0] * size[1] * len(self.classes) > TILED_FROM
+
+    def _by_windows(self, image, size, confidence):
+        look = lambda windows: self._look_windows(self._variables, windows)
+        return predict_tiled(look, resize_image(image, size), image.shape[:2], self._protocol,
+                             self.config.eval.batch, confidence)
+
     def _batch(self, images, size, confidence):
         """Images that share their size at the network, at most `eval.batch` of them."""
         # Filled up to a power of two: few shapes to compile for, few rows in vain.
         rows = 1 << (len(images) - 1).bit_length()
-        batch = np.zeros((rows, *size, 3), np.uint8)
+        batch = np.zeros((rows, *size, self.pixels.channels), np.uint8)
         for row, image in enumerate(images):
             batch[row] = resize_image(image, size)
         values = self._look(self._variables, batch)

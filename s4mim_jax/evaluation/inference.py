@@ -11,7 +11,7 @@ from s4mim_jax.encoder_sizes import evaluation_multiple
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
-from s4mim_jax.views import normalize
+from s4mim_jax.views import MEAN, STD, normalize, statistics
 
 MODES = ('whole', 'sliding', 'center_crop')
 
@@ -31,6 +31,7 @@ class Protocol(NamedTuple):
     align_corners: the model's convention of resizing.
     scales, flip: copies of the image over which probabilities are averaged, see `augmented`.
     multiple: of the sizes of scaled copies.
+    mean, std: of the images' channels, on the scale 0..1.
     """
 
     mode: str
@@ -39,6 +40,12 @@ class Protocol(NamedTuple):
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     multiple: int = 1
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    def normalize(self, images: jax.Array) -> jax.Array:
+        """uint8 [..., C] -> float32, see `views.normalize`."""
+        return normalize(images, self.mean, self.std)
 
     @property
     def stride(self) -> tuple[int, int]:
@@ -75,7 +82,7 @@ def protocol_from(config) -> Protocol:
         raise InputError(f'--config.eval.scales={scales}: valid are different numbers above 0 and up to 8, such as '
                          '(0.75, 1.0, 1.25)')
     return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners), tuple(map(float, scales)),
-                    bool(config.eval.flip), multiple)
+                    bool(config.eval.flip), multiple, *statistics(config.data))
 
 
 def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canvas: tuple[int, int],
@@ -121,12 +128,12 @@ def _values(apply_fn, variables, images, protocol):
     """One look: logits, or with `sliding` probabilities, float32 [B, h, w, C]."""
     size = images.shape[1:3]
     if protocol.mode == 'whole':
-        return apply_fn(variables, normalize(images))
+        return apply_fn(variables, protocol.normalize(images))
     if protocol.mode == 'sliding':
         return _slide(apply_fn, variables, images, protocol)
     top, left, height, width = middle(size, protocol.window)
     cut = images[:, top:top + height, left:left + width]
-    logits = apply_fn(variables, normalize(cut))
+    logits = apply_fn(variables, protocol.normalize(cut))
     around = ((0, 0), (top, size[0] - top - height), (left, size[1] - left - width), (0, 0))
     return jnp.pad(logits, around, mode='edge')
 
@@ -180,8 +187,8 @@ def _slide(apply_fn, variables, images, protocol):
         visits[y:y + window[0], x:x + window[1]] += 1
 
     def look(start):
-        part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, 3))
-        return jax.nn.softmax(apply_fn(variables, normalize(part)).astype(jnp.float32))
+        part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, images.shape[-1]))
+        return jax.nn.softmax(apply_fn(variables, protocol.normalize(part)).astype(jnp.float32))
 
     def add(total, start):
         corner = (0, start[0], start[1], 0)

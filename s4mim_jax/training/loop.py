@@ -15,6 +15,7 @@ from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.training import memory, panels, passes, run_folder, watch
 from s4mim_jax.training.checkpoints import Checkpoints
+from s4mim_jax.training.class_weights import with_class_weights
 from s4mim_jax.training.coherence import with_coherence_table
 from s4mim_jax.training.feed import device_batches
 from s4mim_jax.training.monitoring import Monitor, Sums, first_non_finite
@@ -65,7 +66,8 @@ class _Run:
         if self.passes.unlabeled and not self.split.unlabeled:
             raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
                              f'{config.method.name} learns from them')
-        self.config = config = with_coherence_table(config, self.source, self.split.labeled)
+        config = with_coherence_table(config, self.source, self.split.labeled)
+        self.config = config = with_class_weights(config, self.source, self.split.labeled)
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
         if begun:
@@ -279,7 +281,10 @@ class _Run:
               f'becomes {rate:g} (encoder) and {rate * config.optimizer.head_multiplier:g} (rest)\n'
               f'{jax.device_count()} device(s) {jax.devices()[0].device_kind}, mesh {dict(self.mesh.shape)}, '
               f'partition {config.partition}; evaluation {description["protocol"]}\n'
-              f'network passes of a step:\n{passes.describe(config)}', flush=True)
+              + (f'class weights ({config.method.class_balance}): ' + ', '.join(
+                  f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
+                 if config.method.class_weights else '')
+              + f'network passes of a step:\n{passes.describe(config)}', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 
