@@ -44,6 +44,9 @@ def main(positional, config_file, overrides) -> int:
         found = found, name_results(found, output)
     command.compilation_cache(values.workdir)
     predictor = load(values.workdir, values.checkpoint, values.weights, overrides)
+    if values.pseudo_labels and predictor.config is None:
+        raise InputError(f'--pseudo_labels: {values.workdir} is an exported model, which knows no dataset\n'
+                         'give the run folder as --workdir')
     paths, names = found or pseudo_labels.unlabelled_images(predictor.config)
     pseudo = None
     if values.pseudo_labels:
@@ -77,7 +80,7 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
     threads = min(8, os.cpu_count() or 1)
     started = shown = time.monotonic()
     done, results, failed, told = 0, [], [], False
-    form = predictor.pixels
+    form = predictor.settings.pixels
 
     def write(*arguments):
         if pseudo is not None:
@@ -95,15 +98,15 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
                 return path, name, None, f'{path}: cannot be read ({error.strerror})'
 
         writing = collections.deque()
-        ahead = predictor.config.eval.batch + threads
+        ahead = predictor.settings.batch + threads
         images = _ahead(pool, read, zip(paths, names), ahead, lambda item: pixel_count(item[0]))
-        for items in _batches(images, predictor.config.eval.batch):
+        for items in _batches(images, predictor.settings.batch):
             readable = [item for item in items if item[3] is None]
             for path, _, _, message in items:
                 if message:
                     failed.append(path)
                     print(message, file=sys.stderr, flush=True)
-            told = told or _advise(readable, predictor.config.eval.mode)
+            told = told or _advise(readable, predictor.settings.protocol.mode)
             found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
             while writing:  # of the batch before: no more than two batches are held
                 results.append(_written(writing.popleft(), output))

@@ -138,6 +138,11 @@ def _values(apply_fn, variables, images, protocol):
     return jnp.pad(logits, around, mode='edge')
 
 
+def window_values(apply_fn: ApplyFn, variables, windows: jax.Array, protocol: Protocol) -> jax.Array:
+    """Windows of `sliding`, uint8 [B, *window, channels] -> probabilities float32 [B, *window, C]."""
+    return jax.nn.softmax(apply_fn(variables, protocol.normalize(windows)).astype(jnp.float32))
+
+
 def middle(size: tuple[int, int], window: tuple[int, int]) -> tuple[int, int, int, int]:
     """(top, left, height, width) of the window in the middle, no larger than the image."""
     height, width = (min(n, w) for n, w in zip(size, window))
@@ -188,7 +193,7 @@ def _slide(apply_fn, variables, images, protocol):
 
     def look(start):
         part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, images.shape[-1]))
-        return jax.nn.softmax(apply_fn(variables, protocol.normalize(part)).astype(jnp.float32))
+        return window_values(apply_fn, variables, part, protocol)
 
     def add(total, start):
         corner = (0, start[0], start[1], 0)

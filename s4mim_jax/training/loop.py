@@ -267,7 +267,8 @@ class _Run:
         """Writes config.json and run.json and prints what the run is."""
         config, split = self.config, self.split
         run_folder.write_json(self.folder / 'config.json', config.to_dict())
-        description = run_folder.describe_run(config, self.source, split, self.mesh)
+        sizes = {(row.height, row.width) for row in self.evaluated_table.rows.values()}
+        description = run_folder.describe_run(config, self.source, split, self.mesh, sizes)
         run_folder.write_json(self.folder / 'run.json', description)
         parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(self.state.params))
         rate = base_learning_rate(config)
