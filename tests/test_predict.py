@@ -9,16 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
-from ml_collections import ConfigDict
 from PIL import Image
 
 import s4mim_jax
 from s4mim_jax import evaluation, views
 from s4mim_jax.data.pixel_format import PLAIN
 from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.inference import Protocol
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.predict import predict_files
 from s4mim_jax.prediction_files import find_images, name_results, write_results
+from s4mim_jax.predictor import Settings
 
 
 def touch(root, *names):
@@ -200,8 +201,8 @@ def test_settings_that_would_predict_nothing_are_refused(run, key):
 def test_what_was_written_is_counted(tmp_path, capsys):
     """With a model that answers one image of a batch only."""
     class Idle:
-        config, palette = ConfigDict({'eval': {'batch': 2, 'mode': 'whole'}}), np.zeros((2, 3), np.uint8)
-        pixels = PLAIN
+        settings = Settings(None, 1, 2, PLAIN, Protocol('whole', (4, 4), False))
+        palette = np.zeros((2, 3), np.uint8)
 
         def predict(self, images, confidence):
             return [(np.zeros(image.shape[:2], np.uint8), None) for image in images[:1]]
