@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from s4mim_jax.command import load_config
 from s4mim_jax.errors import InputError
+from s4mim_jax.training.precision import with_precision
 from s4mim_jax.validate import CHOICES, validate
 
 
@@ -103,7 +104,7 @@ def configs(arguments) -> dict[Setting, dict[str, object]]:
         for method in arguments.methods:
             config = load_config(f'{arguments.config}:{method}', fixed + setting.overrides())
             validate(config)
-            grid[setting][method] = config
+            grid[setting][method] = with_precision(config)
     return grid
 
 

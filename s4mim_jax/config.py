@@ -11,6 +11,7 @@ from pathlib import Path
 import ml_collections
 from ml_collections import config_dict
 
+from s4mim_jax import recipes
 from s4mim_jax.errors import InputError
 from s4mim_jax.overrides import assign
 
@@ -20,7 +21,7 @@ def base() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 0
     config.total_steps = 1000  # optimiser updates
-    config.precision = 'float32'  # float32 | bfloat16: compute only, parameters stay float32
+    config.precision = 'float32'  # of the computation, parameters stay float32: float32 | bfloat16 | auto (by device)
     config.partition = 'jit'  # jit | shard_map
     config.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # -1: all remaining devices
 
@@ -53,6 +54,11 @@ def base() -> ml_collections.ConfigDict:
         # name='tfds:NAME': its features and splits, where the reader does not know or find them.
         tfds_image=config_dict.placeholder(str), tfds_label=config_dict.placeholder(str),
         tfds_splits=config_dict.placeholder(str),  # 'train=train[:90%],val=train[90%:],test=test'
+        mask_colors='auto',  # auto | always | never: which masks classes.txt's colours decode; always: palette ones too
+        channels=3,  # of the images and of the network's input
+        value_range=config_dict.placeholder(tuple),  # raw (low, high) -> 0, 255; None = 8-bit values as they are
+        mean=config_dict.placeholder(tuple),  # a channel, in 0..1 of that range; None = ImageNet's
+        std=config_dict.placeholder(tuple),
         cache=True,  # keep the result of the pre-training walk over the files
     ))
 
@@ -75,6 +81,14 @@ def base() -> ml_collections.ConfigDict:
         width=64,  # channels of the first ResNet stage; 64 is the published network
         aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48,
         unet_widths=(512, 256, 128, 64),  # per up-step, coarse to fine; fewer steps take the last ones
+        dpt_features=config_dict.placeholder(int),  # of the fusing layers; None = the encoder's published width
+        dpt_channels=config_dict.placeholder(tuple),  # of the projected maps, fine to coarse; None = likewise
+        multi_grid=config_dict.placeholder(tuple),  # factors of the dilations in a ResNet's last stage, as (1, 2, 4)
+        # Of ViTs, which have no use for stem, output_stride, padding, norm and width.
+        registers=0,  # 0 | 4: register tokens
+        positions=config_dict.placeholder(str),  # offset | size | antialias, None = as the weights were trained
+        vit_depth=config_dict.placeholder(int), vit_width=config_dict.placeholder(int),  # None = published
+        vit_heads=config_dict.placeholder(int),  # None = published; with vit_width a head for 64 channels
         remat=False,
     ))
 
@@ -93,6 +107,8 @@ def base() -> ml_collections.ConfigDict:
         complementary_dropout=False,  # UniMatch V2: paired channel masks on the strong views
         supervised_loss='ce',  # ce | ohem
         ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
+        class_balance='none',  # none | inverse | effective: class weights from the labelled masks
+        class_weights=(),  # of the supervised cross-entropies, a number a class; () = by class_balance
     ))
     config.method.selection = ml_collections.ConfigDict(dict(
         refinement='none',  # none | union | coherence (S4MC), for the filter only
@@ -145,13 +161,15 @@ def base() -> ml_collections.ConfigDict:
         batch=8,
         multiple=1,  # the network's input is rounded to a multiple of this
         window=config_dict.placeholder(tuple),  # sliding and center_crop; None = data.crop
+        scales=(1.0,), flip=False,  # copies of an image whose probabilities are averaged
+        boundary=0.0,  # Boundary IoU too, this share of the diagonal wide (0.02 in its paper); 0 = off
     ))
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
     config.log = ml_collections.ConfigDict(dict(every=50, images=4))
     return config.lock()  # a config file may set keys, not invent them
 
 
-def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
+def compose(config, argument: str | None, file: str, default: str = 'unimatch', *, published=None, training=None):
     """Applies `METHOD[,key=value...]` to a dataset's config.
 
     Args:
@@ -160,17 +178,29 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
         or a host with ideas added to it: `unimatch+maskmatch`, `supervised+masksup`.
       file: the config file's `__file__`; methods are the files in `methods/` beside it.
       default: method when none is named.
+      published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
 
     Returns:
-      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`.
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Two more names:
+      `recipe=v1|v2` where recipes are published, and `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`).
 
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
-    method, *settings = _split(argument or default)
+    method, *texts = _split(argument or default)
     host, *added = [name.strip() for name in method.split('+')]
     where = f'--config={Path(file).name}:{argument}'
-    _method(host, file, where).apply(config)
+    apply_method = _method(host, file, where).apply
+    settings = _settings(texts)
+    recipe, device = settings.pop('recipe', None), settings.pop('hardware', None)
+    if recipe and not published:
+        raise InputError(f'recipe={recipe} in {where}: no recipes are published for this dataset')
+    if published:
+        name, chosen = recipes.choose(published, recipe, host)
+        recipes.apply(config, name, chosen, training, settings.get('split', config.data.split))
+    apply_method(config)
+    if published and chosen.tau is not None:
+        config.method.tau = chosen.tau
     for name in added:
         module = _method(name, file, where)
         if not hasattr(module, 'extend'):
@@ -178,13 +208,23 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch'):
                              f'valid after a +: {", ".join(n for n in _methods(file) if hasattr(_method(n, file, where), "extend"))}')
         module.extend(config)
     config.method.name = '+'.join([host, *added])
-    for setting in settings:
-        key, separator, value = setting.partition('=')
-        if not separator:
-            raise InputError(f'setting {setting!r} after the method has no value; write key=value')
+    for key, value in settings.items():
         prefix = next((p for p in ('', 'data.', 'method.') if _has(config, p + key)), '')
         assign(config, prefix + key, value)
+    if device:
+        from s4mim_jax.hardware import fit  # brings the networks with it
+        fit(config, device)
     return config
+
+
+def _settings(texts: list[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        key, separator, value = text.partition('=')
+        if not separator:
+            raise InputError(f'setting {text!r} after the method has no value; write key=value')
+        settings[key] = value
+    return settings
 
 
 def _split(argument: str) -> list[str]:

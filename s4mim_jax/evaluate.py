@@ -1,7 +1,11 @@
 """Scores a trained run on a split of its dataset.
 
 python -m s4mim_jax.evaluate --workdir=runs/unimatch --split=test [--config.eval.mode=sliding]
+
+`--checkpoint=best,latest --weights=teacher,student` scores every pair of the two lists and ends with a table.
 """
+
+import itertools
 
 from pathlib import Path
 
@@ -26,8 +30,43 @@ def main(positional, config_file, overrides) -> int:
     processes.initialize(values.workdir)
     command.compilation_cache(values.workdir)
     with processes.together():
-        evaluate_run(values.workdir, values.checkpoint, values.weights, values.split, overrides)
+        results = evaluate_all(values.workdir, values.checkpoint.split(','), values.weights.split(','), values.split,
+                               overrides)
+    if len(results) > 1 and jax.process_index() == 0:
+        print(_summary(results))
     return 0
+
+
+def evaluate_all(workdir, checkpoints, weights, split: str = 'test', overrides=()) -> dict:
+    """`evaluate_run` for every checkpoint with every kind of weights.
+
+    Returns:
+      {(checkpoint, weights): result}; of a run without a teacher once, as student.
+
+    Raises:
+      InputError: as evaluate_run, before anything is scored if one of the names is wrong.
+    """
+    if not set(weights) <= {'teacher', 'student'}:
+        raise InputError(f'--weights={",".join(weights)}: valid are teacher, student, or both with a comma between')
+    from s4mim_jax.training import run_folder
+    from s4mim_jax.training.checkpoints import find_step
+    run_folder.read_config(workdir, overrides)
+    for checkpoint in checkpoints:
+        find_step(workdir, checkpoint)
+    results = {}
+    for checkpoint, kind in itertools.product(checkpoints, weights):
+        if (checkpoint, 'student') in results and kind == 'teacher' or (checkpoint, kind) in results:
+            continue
+        result = evaluate_run(workdir, checkpoint, kind, split, overrides)
+        results[checkpoint, result['weights']] = result
+    return results
+
+
+def _summary(results: dict) -> str:
+    """A line a result: checkpoint, its step, weights, mean IoU in percent."""
+    head = f'{"checkpoint":<12}{"step":>8}  {"weights":<9}mIoU %'
+    return '\n'.join([head, *(f'{checkpoint:<12}{result["step"]:>8}  {weights:<9}{100 * result["miou"]:6.2f}'
+                              for (checkpoint, weights), result in results.items())])
 
 
 def evaluate_run(workdir, checkpoint: str = 'best', weights: str = 'teacher', split: str = 'test',
@@ -87,8 +126,8 @@ def _some(names) -> str:
 def run() -> None:
     """Defines the flags and starts. Importing defines none: other commands have flags of the same names."""
     flags.DEFINE_string('workdir', None, 'folder of the run')
-    flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
-    flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
+    flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step; several with commas between')
+    flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none), student, or both with a comma')
     flags.DEFINE_string('split', 'test', 'train, val or test')
     processes.define_flags()
     flags.FLAGS.set_gnu_getopt(True)

@@ -1,10 +1,10 @@
 """Segments images with a trained run.
 
 python -m s4mim_jax.predict --workdir=runs/unimatch --output=predictions photo.jpg photos/
+python -m s4mim_jax.predict --workdir=runs/unimatch --output=pseudo --pseudo_labels [--ignore_below=0.9]
 """
 
 import collections
-import itertools
 import os
 import sys
 import time
@@ -17,10 +17,12 @@ from absl import flags
 from s4mim_jax import command
 from s4mim_jax.data.images import decode_image
 from s4mim_jax.errors import InputError
-from s4mim_jax.prediction_files import find_images, name_results, write_results
+from s4mim_jax.prediction_files import find_images, name_results, pixel_count, write_results
 from s4mim_jax.predictor import Predictor, load
 
 _EVERY = 2.0  # seconds between lines of progress
+LARGE = 2 ** 23  # pixels of an image from which windows are recommended
+PIXELS_AT_ONCE = 2 ** 25  # of decoded images read ahead, or predicted together: at least one image, whatever its size
 
 
 def main(positional, config_file, overrides) -> int:
@@ -32,10 +34,25 @@ def main(positional, config_file, overrides) -> int:
         if not values[name].value:
             raise InputError(f'--{name} is missing; name the folder {purpose}')
     output = Path(values.output)
-    paths = find_images(positional, output)
-    names = name_results(paths, output)
+    if values.ignore_below is not None and not values.pseudo_labels:
+        raise InputError(f'--ignore_below={values.ignore_below:g} says which pseudo-labels are kept: add --pseudo_labels')
+    if values.pseudo_labels:
+        from s4mim_jax import pseudo_label_files as pseudo_labels  # brings the readers of datasets
+        found = pseudo_labels.named_images(positional, output) if positional else None
+    else:
+        found = find_images(positional, output)
+        found = found, name_results(found, output)
     command.compilation_cache(values.workdir)
     predictor = load(values.workdir, values.checkpoint, values.weights, overrides)
+    if values.pseudo_labels and predictor.config is None:
+        raise InputError(f'--pseudo_labels: {values.workdir} is an exported model, which knows no dataset\n'
+                         'give the run folder as --workdir')
+    paths, names = found or pseudo_labels.unlabelled_images(predictor.config)
+    pseudo = None
+    if values.pseudo_labels:
+        threshold = 0.9 if values.ignore_below is None else values.ignore_below
+        pseudo = pseudo_labels.PseudoLabels(output, threshold, predictor.classes, predictor.palette,
+                                            predictor.config.data.label_map)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,17 +60,18 @@ def main(positional, config_file, overrides) -> int:
                          'name a folder that you may write') from None
     print(f'{len(paths)} image(s), {predictor.weights} weights of step {predictor.step}, '
           f'{len(predictor.classes)} classes', flush=True)
-    failed = predict_files(predictor, paths, names, output, values.confidence)
+    failed = predict_files(predictor, paths, names, output, values.confidence, pseudo)
     return 1 if failed else 0
 
 
 def predict_files(predictor: Predictor, paths: list[Path], names: list[str], output: Path,
-                  confidence: bool = False) -> list[Path]:
+                  confidence: bool = False, pseudo=None) -> list[Path]:
     """Predicts and writes; reading and writing go on in threads while the device works.
 
     Args:
       predictor: the model. paths: images. names: their IDs, see `name_results`.
       output: folder that exists. confidence: write ID_confidence.png too.
+      pseudo: a `PseudoLabels` that writes instead; None = write predictions.
 
     Returns:
       the files that could not be read; each was reported on stderr. The last line on stdout counts
@@ -61,32 +79,39 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
     """
     threads = min(8, os.cpu_count() or 1)
     started = shown = time.monotonic()
-    done, written, failed = 0, 0, []
+    done, results, failed, told = 0, [], [], False
+    form = predictor.settings.pixels
+
+    def write(*arguments):
+        if pseudo is not None:
+            return pseudo.write(*arguments)
+        return write_results(output, *arguments, predictor.palette)
+
     with ThreadPoolExecutor(threads) as pool:
         def read(item):
             path, name = item
             try:
-                return path, name, decode_image(path.read_bytes(), str(path)), None
+                return path, name, decode_image(path.read_bytes(), str(path), form), None
             except InputError as error:
                 return path, name, None, str(error)
             except OSError as error:
                 return path, name, None, f'{path}: cannot be read ({error.strerror})'
 
         writing = collections.deque()
-        ahead = predictor.config.eval.batch + threads
-        images = _ahead(pool, read, zip(paths, names), ahead)
-        while items := list(itertools.islice(images, predictor.config.eval.batch)):
+        ahead = predictor.settings.batch + threads
+        images = _ahead(pool, read, zip(paths, names), ahead, lambda item: pixel_count(item[0]))
+        for items in _batches(images, predictor.settings.batch):
             readable = [item for item in items if item[3] is None]
             for path, _, _, message in items:
                 if message:
                     failed.append(path)
                     print(message, file=sys.stderr, flush=True)
-            found = predictor.predict([image for _, _, image, _ in readable], confidence)
+            told = told or _advise(readable, predictor.settings.protocol.mode)
+            found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
             while writing:  # of the batch before: no more than two batches are held
-                _written(writing.popleft(), output)
-                written += 1
+                results.append(_written(writing.popleft(), output))
             for (_, name, image, _), (ids, top) in zip(readable, found):
-                writing.append(pool.submit(write_results, output, name, image, ids, top, predictor.palette))
+                writing.append(pool.submit(write, name, image, ids, top))
             done += len(items)
             if time.monotonic() - shown > _EVERY and done < len(paths):
                 shown = time.monotonic()
@@ -94,31 +119,59 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
                 left = (len(paths) - done) / rate
                 print(f'{done}/{len(paths)} images, {rate:.1f}/s, {left:.0f} s left', flush=True)
         for future in writing:
-            _written(future, output)
-            written += 1
+            results.append(_written(future, output))
     seconds = time.monotonic() - started
-    print(f'{written} of {len(paths)} images in {seconds:.1f} s '
+    print(f'{len(results)} of {len(paths)} images in {seconds:.1f} s '
           f'({len(paths) / max(seconds, 1e-6):.1f}/s): {output}', flush=True)
+    if pseudo is not None:
+        print(pseudo.finish(results), flush=True)
     if failed:
         print(f'{len(failed)} file(s) could not be read', file=sys.stderr, flush=True)
     return failed
 
 
-def _ahead(pool: ThreadPoolExecutor, function, items: Iterable, count: int) -> Iterator:
-    """Results in order, with at most `count` of them computed in advance."""
-    items, waiting = iter(items), collections.deque()
-    for item in itertools.islice(items, count):
-        waiting.append(pool.submit(function, item))
+def _ahead(pool: ThreadPoolExecutor, function, items: Iterable, count: int, pixels) -> Iterator:
+    """Results in order, with at most `count` and about PIXELS_AT_ONCE (by `pixels(item)`) computed in advance."""
+    waiting, held = collections.deque(), 0
+    for item in items:
+        size = pixels(item)
+        while waiting and (len(waiting) >= count or held + size > PIXELS_AT_ONCE):
+            future, gone = waiting.popleft()
+            held -= gone
+            yield future.result()
+        waiting.append((pool.submit(function, item), size))
+        held += size
     while waiting:
-        result = waiting.popleft().result()
-        for item in itertools.islice(items, 1):
-            waiting.append(pool.submit(function, item))
-        yield result
+        yield waiting.popleft()[0].result()
 
 
-def _written(future, output: Path) -> None:
+def _batches(images: Iterator, count: int) -> Iterator[list]:
+    """Lists of at most `count` read items and about PIXELS_AT_ONCE."""
+    batch, held = [], 0
+    for item in images:
+        size = 0 if item[2] is None else item[2].shape[0] * item[2].shape[1]
+        if batch and (len(batch) == count or held + size > PIXELS_AT_ONCE):
+            yield batch
+            batch, held = [], 0
+        batch, held = [*batch, item], held + size
+    if batch:
+        yield batch
+
+
+def _advise(items: list, mode: str) -> bool:
+    """Names the other mode before a large image goes through the network at once; True if it has."""
+    large = next((item for item in items if item[2].shape[0] * item[2].shape[1] > LARGE), None)
+    if mode == 'sliding' or large is None:
+        return False
+    height, width = large[2].shape[:2]
+    print(f'{large[0]}: {height}x{width} pixels go through the network at once; --config.eval.mode=sliding takes '
+          'windows and far less memory', file=sys.stderr, flush=True)
+    return True
+
+
+def _written(future, output: Path):
     try:
-        future.result()
+        return future.result()
     except OSError as error:
         raise InputError(f'--output={output} cannot be written ({error})') from None
 
@@ -132,6 +185,9 @@ def run() -> None:
     flags.DEFINE_bool('confidence', False,
                       'also write ID_confidence.png: probability of the class, 65535 = 1')
     flags.FLAGS.set_gnu_getopt(True)  # options may follow the images
+    flags.DEFINE_bool('pseudo_labels', False, 'write masks to correct and to train on: 255 where the network is not sure; '
+                      'without images: of the run\'s unlabelled training images')
+    flags.DEFINE_float('ignore_below', None, 'with --pseudo_labels: probability below which a pixel is ignored [0.9]')
     command.run(main)
 
 

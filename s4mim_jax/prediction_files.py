@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from s4mim_jax.data import tiff
 from s4mim_jax.data.images import IMAGE_SUFFIXES
 from s4mim_jax.errors import InputError
+from s4mim_jax.views.normalize import as_rgb
 
+_STRIP = 256  # rows of an overlay that are mixed at once
 _SUFFIXES = ('.png', '_overlay.jpg', '_confidence.png')  # of the files written for an ID
 
 
@@ -56,7 +59,7 @@ def name_results(paths: Sequence[Path], output: Path) -> list[str]:
       InputError: a result would replace one of the images.
     """
     stems = [path.stem for path in paths]
-    first = _clashing(stems)
+    first = clashing_files(stems)
     wanted = [f'{path.resolve().parent.name}_{path.stem}' if stem.lower() in first else stem
               for path, stem in zip(paths, stems)]
     taken, names = set(), []
@@ -81,8 +84,8 @@ def _files(name: str) -> set[str]:
     return {f'{name}{suffix}'.lower() for suffix in _SUFFIXES}
 
 
-def _clashing(stems: Iterable[str]) -> set[str]:
-    """Lower-cased stems that share a result file with another one."""
+def clashing_files(stems: Iterable[str]) -> set[str]:
+    """Lower-cased IDs that share a result file with another one."""
     owners: dict[str, list[str]] = {}
     for stem in stems:
         for file in _files(stem):
@@ -99,14 +102,42 @@ def write_results(output: Path, name: str, image: np.ndarray, ids: np.ndarray, c
 
     Args:
       output: folder. name: the ID.
-      image: uint8 [H, W, 3]. ids: uint8 [H, W]. confidence: float32 [H, W] in 0..1, or None.
+      image: uint8 [H, W, channels]. ids: uint8 [H, W]. confidence: float32 [H, W] in 0..1, or None.
       palette: uint8 [C, 3].
     """
     classes = Image.fromarray(ids)
     classes.putpalette(palette.astype(np.uint8).tobytes())
     classes.save(output / f'{name}.png')
-    mixed = (image.astype(np.uint16) + palette[ids] + 1) // 2
-    Image.fromarray(mixed.astype(np.uint8)).save(output / f'{name}_overlay.jpg', quality=92)
+    write_overlay(output / f'{name}_overlay.jpg', image, ids, palette)
     if confidence is not None:
         scaled = np.round(np.clip(confidence, 0.0, 1.0).astype(np.float64) * 65535).astype(np.uint16)
         Image.fromarray(scaled).save(output / f'{name}_confidence.png')
+
+
+def write_overlay(path: Path, image: np.ndarray, ids: np.ndarray, palette: np.ndarray,
+                  where: np.ndarray | None = None) -> None:
+    """Image and class colours half and half; the image alone where bool [H, W] `where` is False.
+
+    Args:
+      path: of a JPEG. image: uint8 [H, W, channels], see `views.as_rgb`. ids: uint8 [H, W]. palette: uint8 [C, 3].
+    """
+    mixed = np.empty((*ids.shape, 3), np.uint8)
+    for start in range(0, len(ids), _STRIP):  # no second copy of a large image
+        rows = slice(start, start + _STRIP)
+        seen = as_rgb(image[rows])
+        colored = (seen.astype(np.uint16) + palette[ids[rows]] + 1) // 2
+        mixed[rows] = colored if where is None else np.where(where[rows, :, None], colored, seen)
+    Image.fromarray(mixed).save(path, quality=92)
+
+
+def pixel_count(path: Path) -> int:
+    """Pixels of an image, by its header; 0 where that cannot be read, which decoding will report."""
+    try:
+        with open(path, 'rb') as file:
+            if tiff.is_tiff(file.read(4)):
+                found = tiff.layout(str(path), str(path))
+                return found.height * found.width
+        with Image.open(path) as image:
+            return image.width * image.height
+    except (InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0

@@ -1,10 +1,12 @@
 """Checks a whole config once, before anything is built or written."""
 
 from s4mim_jax import terms
+from s4mim_jax.data.pixel_format import pixel_format
+from s4mim_jax.encoder_sizes import nearest_multiple, size_multiple
 from s4mim_jax.errors import InputError
 
 CHOICES = {
-    'precision': ('float32', 'bfloat16'),
+    'precision': ('auto', 'float32', 'bfloat16'),
     'partition': ('jit', 'shard_map'),
     'optimizer.name': ('sgd', 'adamw', 'adam', 'amsgrad'),
     'optimizer.schedule': ('poly', 'cosine', 'constant'),
@@ -13,6 +15,8 @@ CHOICES = {
     'method.cutmix.partner': ('self_view', 'batch', 'independent'),
     'method.supervised_loss': ('ce', 'ohem'),
     'method.strong_views': (1, 2),
+    'method.class_balance': ('none', 'inverse', 'effective'),
+    'data.mask_colors': ('auto', 'always', 'never'),
     'method.selection.refinement': ('none', 'union', 'coherence'),
     'method.selection.threshold': ('confidence', 'margin', 'partition'),
     'method.selection.scope': ('global', 'image'),
@@ -39,7 +43,7 @@ AT_LEAST = {
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
           'method.selection.tau_margin', 'method.selection.alpha', 'method.masks.x_ratio', 'method.masks.w_ratio',
-          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
+          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary', 'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
 
@@ -68,10 +72,15 @@ def validate(config) -> None:
         size = read(config, key)
         if size is not None and (len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size)):
             _refuse(config, key, 'must be (height, width), two positive integers')
+    multiple = size_multiple(config.model)
+    if any(side % multiple for side in config.data.crop):
+        near = tuple(nearest_multiple(side, multiple) for side in config.data.crop)
+        _refuse(config, 'data.crop', f'{config.model.encoder} takes multiples of its patch, {multiple} pixels, such as {near}')
     for key in RANGES:
         pair = read(config, key)
         if len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair) or not 0 < pair[0] <= pair[1]:
             _refuse(config, key, 'must be (low, high) with 0 < low <= high')
+    _validate_pixels(config)
     if config.method.masks.freeform[1] >= 1:
         _refuse(config, 'method.masks.freeform', 'hidden shares, below 1')
     _validate_slots(config)
@@ -97,6 +106,19 @@ def validate(config) -> None:
         _refuse(config, 'method.complementary_dropout', 'needs method.strong_views=2')
     if config.partition == 'shard_map' and config.mesh.fsdp > 1:
         _refuse(config, 'mesh.fsdp', 'parameters are cut along fsdp under partition=jit only')
+
+
+def _validate_pixels(config) -> None:
+    """Channels of the images with their statistics, and class weights."""
+    channels = pixel_format(config.data).channels
+    for key in ('mean', 'std'):
+        values = config.data[key]
+        if values is not None and (len(values) != channels or not all(isinstance(v, (int, float)) for v in values)):
+            _refuse(config, f'data.{key}', f'a number for each of the {channels} channel(s), on the scale 0..1')
+    if config.data.std is not None and not all(v > 0 for v in config.data.std):
+        _refuse(config, 'data.std', 'must be above 0')
+    if not all(isinstance(v, (int, float)) and v >= 0 for v in config.method.class_weights):
+        _refuse(config, 'method.class_weights', 'a number from 0 on for each class, such as (1, 2.5)')
 
 
 def _validate_slots(config) -> None:

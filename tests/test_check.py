@@ -102,7 +102,7 @@ def test_one_mask_of_0_and_255_among_others_is_fine(root):
 
 def test_rgb_mask(root):
     write_image(root / 'masks/train/t4.png')
-    refused(root, r't4.png: mask is a colour image \(mode RGB\)\nvalid: one channel')
+    refused(root, r"t4.png: mask is a colour image \(mode RGB\), and classes.txt gives class 'kind0' no colour\nvalid: one channel")
 
 
 @pytest.mark.parametrize('name', ['images/train/t2.jpg', 'masks/train/t2.png'])
@@ -137,9 +137,9 @@ def decoded(monkeypatch):
     names = []
 
     def spy(read):
-        def reading(data, name):
+        def reading(data, name, how):
             names.append(os.path.basename(name))
-            return read(data, name)
+            return read(data, name, how)
         return reading
     readers = {kind: (spy(read), facts) for kind, (read, facts) in walk._READERS.items()}
     monkeypatch.setattr(walk, '_READERS', readers)

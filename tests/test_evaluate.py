@@ -161,9 +161,14 @@ def command(*arguments):
 
 def test_command_line(run):
     workdir, _, _ = run
-    done = command(f'--workdir={workdir}', '--split=val', '--checkpoint=latest')
+    done = command(f'--workdir={workdir}', '--split=val', '--checkpoint=best,latest', '--weights=student,teacher')
     assert done.returncode == 0, done.stderr
     assert 'mean IoU' in done.stdout and 'val-latest-teacher.json' in done.stdout
+    scored = {(c, w): json.loads((workdir / f'eval/val-{c}-{w}.json').read_text())['miou']
+              for c in ('best', 'latest') for w in ('student', 'teacher')}
+    table = [line.split() for line in done.stdout.splitlines()[-4:]]
+    assert [(c, w, rate) for c, _, w, rate in table] == [(c, w, f'{100 * rate:.2f}') for (c, w), rate in scored.items()]
+    assert {step for _, step, _, _ in table} == {'3'}
     wrong = command(f'--workdir={workdir}', '--split=validation')
     assert wrong.returncode == 2 and "'validation'" in wrong.stderr and 'Traceback' not in wrong.stderr
 

@@ -17,9 +17,10 @@ from s4mim_jax import models
 from s4mim_jax.config import base
 from s4mim_jax.errors import InputError
 from s4mim_jax.import_weights import convert
-from s4mim_jax.pretrained import encoder_shapes, import_variables
-from s4mim_jax.pretrained.names import IGNORABLE, torchvision_name
-from s4mim_jax.pretrained.readers import read_weights
+from s4mim_jax.models.initial import leaf_shapes
+from s4mim_jax.pretrained import import_variables
+from s4mim_jax.pretrained.contents import recognise
+from s4mim_jax.pretrained.readers import Weights, read_weights
 
 DATA = Path(os.environ.get('S4MIM_DATA', 'data'))
 REAL = DATA / 'weights' / 'mobilenet_v2_imagenet.safetensors'
@@ -85,9 +86,11 @@ def test_imagenet_mobilenet_on_a_photograph():
     ('resnet50', 'deep', lambda: files.resnet((3, 4, 6, 3), bottleneck=True, deep=True, width=8)),
 ])
 def test_names_and_shapes_cover_the_state_dict_exactly(encoder, stem, state):
-    state = {n: v for n, v in state().items() if not IGNORABLE.search(n)}
-    shapes = encoder_shapes(models.build(settings(encoder, stem=stem, width=8), 3))
-    named = {torchvision_name(path, stem): shape for path, shape in shapes.items()}
+    found = recognise(Weights('file', state(), {})).encoder
+    state = {n: v for n, v in state().items() if not found.leaves_out(n)}
+    shapes = {path: shape for path, shape in leaf_shapes(models.build(settings(encoder, stem=stem, width=8), 3)).items()
+              if path.split('/')[1] == 'encoder'}
+    named = {found.source(path).names[0]: shape for path, shape in shapes.items()}
     assert len(named) == len(shapes)
     theirs = {n: v.shape if v.ndim == 1 else (*v.shape[2:], v.shape[1], v.shape[0]) for n, v in state.items()}
     assert named == theirs
@@ -167,7 +170,8 @@ def test_long_lists_are_counted_wrapped_and_whole(tmp_path):
         import_variables(str(path), settings(), 3)
     first, *lines = str(error.value).splitlines()
     told = ' '.join(lines).removeprefix('missing:').replace(',', ' ').split()
-    expected = {name for name in removed if not IGNORABLE.search(name)}
+    expected = {name for name in removed
+                if not name.endswith('num_batches_tracked') and not name.startswith('features.18.')}
     assert len(told) == len(expected) > 100 and set(told) == expected
     assert first.endswith(f'{len(expected)} missing') and max(map(len, lines)) <= 110
 
@@ -235,6 +239,29 @@ def test_command_line(mobilenet, tmp_path):
     assert failed.returncode == 2 and 'resnet18' in failed.stderr and 'Traceback' not in failed.stderr
     usage = command('--encoder=mobilenet_v2')
     assert usage.returncode == 2 and 'SOURCE' in usage.stderr and 'Traceback' not in usage.stderr
+
+
+def test_command_line_describes_and_finds_the_encoder_itself(mobilenet, tmp_path):
+    described = command(mobilenet, '--describe', '--padding=same')
+    assert described.returncode == 0, described.stderr
+    assert 'fits         yes' in described.stdout and 'padding      same' in described.stdout
+    done = command(mobilenet, f'--output={tmp_path / "o.npz"}', '--padding=same', '--epsilon=0.001')
+    assert done.returncode == 0, done.stderr
+    assert 'encoder mobilenet_v2 taken' in done.stdout and 'epsilon 0.001 made 1e-05' in done.stdout
+    assert read_weights(tmp_path / 'o.npz').metadata['padding'] == 'same'
+
+
+def test_pickles_of_more_than_arrays_are_refused(tmp_path):
+    torch = pytest.importorskip('torch')
+    torch.save({'model': torch.nn.Linear(2, 2)}, tmp_path / 'module.pth')  # a pickled object, not its state dict
+    with pytest.raises(InputError, match='holds more than arrays.*\n.*state_dict'):
+        read_weights(tmp_path / 'module.pth')
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
+    with pytest.raises(InputError, match='holds a Tensor, not a state dict'):
+        read_weights(tmp_path / 'tensor.pth')
+    torch.save({'epoch': 3}, tmp_path / 'empty.pth')
+    with pytest.raises(InputError, match='holds no arrays'):
+        read_weights(tmp_path / 'empty.pth')
 
 
 def test_unet_takes_no_weights(tmp_path):

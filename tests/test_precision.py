@@ -7,7 +7,9 @@ import pytest
 import tiny
 
 from s4mim_jax.models.pixel_decoder import gated_conv
+from configs import voc
 from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.training.precision import compute_dtype, with_precision
 
 ROUNDING = 2.0**-8  # of a number to bfloat16, relative: eight bits of significand
 
@@ -77,3 +79,20 @@ def test_a_step_of_s4mim_in_bfloat16_keeps_its_state_in_float32():
     assert min(jax.tree.leaves(moved['pixel_decoder'])) > 0
     assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(np.max(np.abs(np.asarray(a) - b))),
                                             state.ema['params'], after.ema['params']))) > 0
+
+
+def test_recipes_compute_in_bfloat16_on_accelerators_only():
+    config = voc.get_config('s4mim')
+    assert config.precision == 'auto'
+    assert [compute_dtype(config, name) for name in ('tpu', 'gpu', 'cpu')] == ['bfloat16', 'bfloat16', 'float32']
+    for name, precision in (('tpu', 'bfloat16'), ('cpu', 'float32')):
+        assert with_precision(config, platform=name).precision == precision
+    assert config.precision == 'auto'  # the caller's stays as it is
+
+
+def test_a_stated_precision_and_that_of_a_run_that_goes_on_hold_everywhere():
+    config = voc.get_config('s4mim')
+    assert with_precision(config, 'bfloat16', 'cpu').precision == 'bfloat16'
+    config.precision = 'float32'
+    assert with_precision(config, 'bfloat16', 'tpu').precision == 'float32'
+    assert compute_dtype(config, 'tpu') == 'float32'

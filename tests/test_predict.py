@@ -14,6 +14,7 @@ from PIL import Image
 
 import s4mim_jax
 from s4mim_jax import evaluation, views
+from s4mim_jax.data.pixel_format import PLAIN
 from s4mim_jax.errors import InputError
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.predict import predict_files
@@ -199,7 +200,8 @@ def test_settings_that_would_predict_nothing_are_refused(run, key):
 def test_what_was_written_is_counted(tmp_path, capsys):
     """With a model that answers one image of a batch only."""
     class Idle:
-        config, palette = ConfigDict({'eval': {'batch': 2}}), np.zeros((2, 3), np.uint8)
+        config, palette = ConfigDict({'eval': {'batch': 2, 'mode': 'whole'}}), np.zeros((2, 3), np.uint8)
+        pixels = PLAIN
 
         def predict(self, images, confidence):
             return [(np.zeros(image.shape[:2], np.uint8), None) for image in images[:1]]

@@ -15,7 +15,7 @@ def leaves(tree):
     return [np.asarray(x, np.float64) for x in jax.tree.leaves(tree)]
 
 
-def run(config, mesh=None, steps=2):
+def run(config, mesh=None, steps=5):
     state, step = create_state(config, tiny.CLASSES, mesh), make_train_step(config, tiny.CLASSES, mesh)
     for number in range(steps):
         state, metrics = step(state, tiny.batch(config, number))
@@ -28,11 +28,10 @@ def agree(a, b, tolerance):
         np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(np.abs(x).max(initial=0), 0.01))
 
 
-@pytest.mark.parametrize('method', ['supervised', 'unimatch',
-                                    pytest.param('fixmatch', marks=pytest.mark.slow),
-                                    pytest.param('union', marks=pytest.mark.slow),
-                                    pytest.param('s4mim', marks=pytest.mark.slow),
-                                    pytest.param('unimatch_v2', marks=pytest.mark.slow)])
+SLOW = ('fixmatch', 'unimatch_v2', 's4mc', 'maskmatch', 'masksup', 's4mim', 'union')
+
+
+@pytest.mark.parametrize('method', ['supervised', 'unimatch', *(pytest.param(m, marks=pytest.mark.slow) for m in SLOW)])
 def test_one_and_eight_devices_and_both_partitions_agree(method):
     # A low learning rate: what is compared is the arithmetic, not how training amplifies rounding.
     config = tiny.config(method, optimizer__learning_rate=1e-3)
@@ -49,14 +48,17 @@ def test_one_and_eight_devices_and_both_partitions_agree(method):
             np.testing.assert_allclose(metric.total, one_metrics[name].total, rtol=2e-3, err_msg=name)
 
 
-def test_fsdp_places_parameters_in_parts_and_computes_the_same():
-    config = tiny.config('supervised', model__width=16, optimizer__learning_rate=1e-3)
+@pytest.mark.parametrize('method', ['supervised', pytest.param('unimatch_v2', marks=pytest.mark.slow)])
+def test_fsdp_places_parameters_in_parts_and_computes_the_same(method):
+    config = tiny.config(method, model__width=16, optimizer__learning_rate=1e-3)
+    config.method.tau = 0.0
     one, _ = run(config)
     config.mesh.update(data=4, fsdp=2)
     mesh = make_mesh(config)
     state = create_state(config, tiny.CLASSES, mesh)
-    cut = [x for x in jax.tree.leaves(state.params) if not x.sharding.is_fully_replicated]
-    assert cut and all(x.size >= 2**14 for x in cut)
+    for tree in (state.params, state.opt_state, *([state.ema] if method == 'unimatch_v2' else [])):
+        cut = [x for x in jax.tree.leaves(tree) if not x.sharding.is_fully_replicated]
+        assert cut and all(x.size >= 2**14 for x in cut)
     agree(one, run(config, mesh)[0], 1e-3)
 
 

@@ -173,9 +173,10 @@ def test_another_run_is_not_continued_and_not_relabelled(dataset, environment, f
 
 def test_a_run_goes_on_with_clipping_and_more_steps(dataset, environment, tmp_path):
     workdir = tmp_path / 'longer'
-    assert run(environment, dataset, workdir, steps=2, method='supervised').returncode == 0
+    assert run(environment, dataset, workdir, '--config.precision=auto', steps=2, method='supervised').returncode == 0
+    assert json.loads((workdir / 'config.json').read_text())['precision'] == 'float32'  # what auto means on a CPU
     again = run(environment, dataset, workdir, '--config.optimizer.clip_norm=1.0', '--config.optimizer.weight_decay=0.0',
-                steps=4, method='supervised')
+                '--config.precision=auto', steps=4, method='supervised')
     assert again.returncode == 0 and 'going on from step 2' in again.stdout, again.stderr
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s4mim_jax.data.classes import read_classes
+from s4mim_jax.data.classes import read_classes, read_colors
 from s4mim_jax.data.folder import read_splits
 from s4mim_jax.data.source import IGNORE, Source, cache_dir, mask_lookup, require_targets
 
@@ -35,4 +35,5 @@ def open_camvid(folder: Path, data) -> Source:
     lookup = mask_lookup(data.label_map, {11: IGNORE} if original else None)
     require_targets(data.label_map, lookup, len(classes))
     return Source(name=data.name, classes=classes, palette=palette, splits=splits, lookup=lookup,
-                  dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data))
+                  dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data),
+                  colors=read_colors(folder / 'classes.txt', data.mask_colors))

@@ -2,28 +2,30 @@
 
 Two ways to the pixels, of which a dataset takes one for good, by its size alone:
 - small enough to keep decoded: every file is decoded once, whole, through `images`;
-- otherwise: only the window that the crops depend on, by TensorFlow's JPEG decoder where it can.
+- otherwise: only the window that the crops depend on, by TensorFlow's JPEG decoder and from the tiles or strips of
+  a TIFF; a PNG and a mask are decoded whole, one at a time in each thread.
 Both decode to the same numbers, and the resampling is one function, so the crops agree.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from s4mim_jax.data import geometry
+from s4mim_jax.data import geometry, tiff
 from s4mim_jax.data.check import Table
-from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.images import decode_image, decode_mask, fit_bands
 from s4mim_jax.data.source import IGNORE, Sample, Source
 from s4mim_jax.data.tensorflow_setup import tf
 from s4mim_jax.errors import InputError
 
-_KINDS = ('jpeg', 'png8', 'other')  # the branches of `_decode_window`
+_KINDS = ('jpeg', 'png8', 'other', 'tiff')  # the branches of `_decode_window`
 
 
-def decoded_bytes(samples: Sequence[Sample], table: Table) -> int:
+def decoded_bytes(samples: Sequence[Sample], table: Table, channels: int = 3) -> int:
     """Memory that images and masks of the samples take when decoded."""
     rows = {sample.image: table[sample] for sample in samples}
-    return sum(4 * row.height * row.width for row in rows.values())
+    return sum((channels + 1) * row.height * row.width for row in rows.values())
 
 
 class CropReader:
@@ -51,7 +53,7 @@ class CropReader:
         self._rows = [table[sample] for sample in samples]
         self._crop, self._scale, self._flip = tuple(data.crop), tuple(data.scale), data.flip
         self._base = tuple(data.resize) if data.resize else None
-        self._labels = labels
+        self._labels, self._channels = labels, source.pixels.channels
 
     def crops(self, sample: tf.Tensor, bits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops of one sample, as tensors for use in a tf.data map.
@@ -61,7 +63,7 @@ class CropReader:
           bits: uint32 [V, 4], random numbers of V crops.
 
         Returns:
-          image uint8 [V, H, W, 3], valid bool [V, H, W] and, if asked for, label uint8 [V, H, W].
+          image uint8 [V, H, W, channels], valid bool [V, H, W] and, if asked for, label uint8 [V, H, W].
         """
         views = bits.shape[0]
         kinds = {'image': tf.uint8, 'valid': tf.bool} | ({'label': tf.uint8} if self._labels else {})
@@ -76,7 +78,7 @@ class CropReader:
                                        list(kinds.values()))
         result = dict(zip(kinds, values))
         for name, value in result.items():
-            value.set_shape([views, *self._crop] + ([3] if name == 'image' else []))
+            value.set_shape([views, *self._crop] + ([self._channels] if name == 'image' else []))
         return result
 
     def _placements(self, sample: int, bits: np.ndarray) -> list[geometry.Placement]:
@@ -87,8 +89,12 @@ class CropReader:
     def _fetch(self, sample, bits):
         path = self._samples[sample].image
         windows = [geometry.source_window(p) for p in self._placements(sample, bits)]
-        return (self._guarded(self._source.read_bytes, path),
-                np.int32(_KINDS.index(self._rows[sample].kind)),
+        kind = self._rows[sample].kind
+        if kind == 'tiff' and os.path.isfile(path):
+            data = b''  # read where it lies, and no more of it than the window needs
+        else:
+            data = self._guarded(self._source.read_bytes, path)
+        return (data, np.int32(_KINDS.index(kind)),
                 np.array(geometry.enclosing(windows), np.int32))
 
     def _decode_window(self, sample, data, kind, window):
@@ -99,30 +105,40 @@ class CropReader:
 
         def other():
             return tf.numpy_function(
-                lambda n, d: self._guarded(decode_image, d, self._samples[n].image),
+                lambda n, d: self._guarded(decode_image, d, self._samples[n].image, self._source.pixels),
                 [sample, data], tf.uint8)
 
+        def tiff_window():
+            return tf.numpy_function(lambda *arguments: self._guarded(self._tiff, *arguments),
+                                     [sample, data, window], tf.uint8)
+
         def jpeg():  # the accurate DCT is Pillow's, and costs no time that could be measured
-            return tf.image.decode_and_crop_jpeg(data, window, 3, dct_method='INTEGER_ACCURATE')
+            return tf.image.decode_and_crop_jpeg(data, window, self._channels, dct_method='INTEGER_ACCURATE')
 
         return tf.switch_case(
-            kind, [jpeg, lambda: cut(tf.io.decode_png(data, 3)), lambda: cut(other())])
+            kind, [jpeg, lambda: cut(tf.io.decode_png(data, self._channels)), lambda: cut(other()), tiff_window])
+
+    def _tiff(self, sample, data, window):
+        path, form = self._samples[sample].image, self._source.pixels
+        source = data or path
+        values = tiff.read(source, path, tuple(int(n) for n in window))
+        return form.to_bytes(fit_bands(values, tiff.layout(source, path).alpha, path, form), path)
 
     def _from_cache(self, sample, bits):
-        image = self._decoded(self._samples[sample].image, decode_image)
+        image = self._decoded(self._samples[sample].image, decode_image, self._source.pixels)
         return self._render(sample, bits, image, (0, 0))
 
-    def _decoded(self, path, decode):
+    def _decoded(self, path, decode, how):
         array = None if self._cache is None else self._cache.get(path)
         if array is None:
-            array = self._guarded(lambda: decode(self._source.read_bytes(path), path))
+            array = self._guarded(lambda: decode(self._source.read_bytes(path), path, how))
             if self._cache is not None:  # two threads may both decode it: the same array
                 self._cache[path] = array
         return array
 
     def _render(self, sample, bits, pixels, origin):
         placements = self._placements(sample, bits)
-        images = np.zeros((len(placements), *self._crop, 3), np.uint8)
+        images = np.zeros((len(placements), *self._crop, self._channels), np.uint8)
         valid = np.zeros((len(placements), *self._crop), bool)
         for placement, image, mark in zip(placements, images, valid):
             geometry.crop_image(pixels, origin, placement, image)
@@ -132,7 +148,7 @@ class CropReader:
         labels = np.full(valid.shape, IGNORE, np.uint8)
         path = self._samples[sample].mask
         if path is not None:
-            mask = self._decoded(path, decode_mask)
+            mask = self._decoded(path, decode_mask, self._source.colors)
             for placement, label in zip(placements, labels):
                 geometry.crop_label(mask, placement, label, self._source.lookup)
         return images, valid, labels

@@ -13,7 +13,7 @@ import numpy as np
 
 from s4mim_jax.data.check import Table
 from s4mim_jax.data.geometry import resize_image
-from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.samples import read_image, read_label
 from s4mim_jax.data.sizes import canvas_size, network_size
 from s4mim_jax.data.source import IGNORE, Sample, Source
 from s4mim_jax.errors import InputError
@@ -40,7 +40,7 @@ def evaluation_batches(
       process_index, process_count: process p takes samples p, p + process_count, ...
 
     Yields:
-      image uint8 [B, h, w, 3] at `network_size`; label uint8 [B, Hc, Wc] at the image's own size,
+      image uint8 [B, h, w, channels] at `network_size`; label uint8 [B, Hc, Wc] at the image's own size,
       padded at the bottom and right with 255; size int32 [B, 2], own (H, W); valid bool [B]; id,
       a list of B strings. B = config.eval.batch; rows that fill up the last batch of a shape come
       last and have valid False, image 0, label 255, size 0 and id ''.
@@ -60,31 +60,32 @@ def evaluation_batches(
         groups.setdefault((network_size(own, config), canvases[own]), []).append(sample)
     plan = [(shapes, group[start:start + config.eval.batch]) for shapes, group in groups.items()
             for start in range(0, len(group), config.eval.batch)]
+    channels = source.pixels.channels
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
     try:
         ahead = deque()
         for shapes, group in plan:
             ahead.append((shapes, [pool.submit(_read, source, s, shapes[0]) for s in group], group))
             if len(ahead) > BATCHES_AHEAD:
-                yield _batch(*ahead.popleft(), config.eval.batch)
+                yield _batch(*ahead.popleft(), config.eval.batch, channels)
         while ahead:
-            yield _batch(*ahead.popleft(), config.eval.batch)
+            yield _batch(*ahead.popleft(), config.eval.batch, channels)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _read(source, sample, size):
-    image = decode_image(source.read_bytes(sample.image), sample.image)
+    image = read_image(source, sample)
     if sample.mask is None:
         label = np.full(image.shape[:2], IGNORE, np.uint8)
     else:
-        label = source.lookup[decode_mask(source.read_bytes(sample.mask), sample.mask)]
+        label = read_label(source, sample)
     return resize_image(image, size), label
 
 
-def _batch(shapes, futures, samples, rows):
+def _batch(shapes, futures, samples, rows, channels):
     network, canvas = shapes
-    batch = {'image': np.zeros((rows, *network, 3), np.uint8),
+    batch = {'image': np.zeros((rows, *network, channels), np.uint8),
              'label': np.full((rows, *canvas), IGNORE, np.uint8),
              'size': np.zeros((rows, 2), np.int32),
              'valid': np.arange(rows) < len(samples),

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from s4mim_jax.data.check import mask_values
-from s4mim_jax.data.classes import read_classes, voc_palette
+from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from s4mim_jax.data.source import (IGNORE, Sample, Source, cache_dir, mask_lookup, require_targets)
 from s4mim_jax.errors import InputError
@@ -34,7 +34,8 @@ def open_folder(folder: Path, data) -> Source:
         count = _count_classes(folder, splits, lookup, data)
         classes, palette = tuple(f'class_{i}' for i in range(count)), voc_palette(count)
     return Source(name=data.name, classes=classes, palette=palette, splits=splits, lookup=lookup,
-                  dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data))
+                  dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data),
+                  colors=read_colors(folder / 'classes.txt', data.mask_colors))
 
 
 def read_splits(folder: Path, images: str, masks: str) -> dict[str, tuple[Sample, ...]]:

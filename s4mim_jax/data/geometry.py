@@ -99,10 +99,10 @@ def crop_image(window: np.ndarray, origin: tuple[int, int], placement: Placement
     """Resamples the crop into `out`: bilinear, antialiased where it shrinks (Pillow's filter).
 
     Args:
-      window: uint8 [h, w, 3], source pixels that cover at least `source_window(placement)`.
+      window: uint8 [h, w, C], source pixels that cover at least `source_window(placement)`.
       origin: (y, x) of window[0, 0] in the source.
       placement: from `place`.
-      out: uint8 [H, W, 3] of the crop's size; padding is left as it is.
+      out: uint8 [H, W, C] of the crop's size; padding is left as it is.
     """
     box = []
     for axis in (0, 1):
@@ -111,11 +111,16 @@ def crop_image(window: np.ndarray, origin: tuple[int, int], placement: Placement
         box.append([(2 * n * size * GRID + scaled) // (2 * scaled) / GRID - origin[axis]
                     for n in (first, last)])
     (top, bottom), (left, right) = box
+    part = visible_part(placement, out.shape[:2])
+    if window.shape[2] != 3:  # band by band, with the same filter
+        image = resample(window, placement.visible, (left, top, right, bottom))
+        out[part] = image[:, ::-1] if placement.flip else image
+        return
     image = Image.fromarray(window).resize(
         placement.visible[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom))
     if placement.flip:  # ten times faster than reversing a NumPy axis of three-byte pixels
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    out[visible_part(placement, out.shape[:2])] = np.asarray(image)
+    out[part] = np.asarray(image)
 
 
 def crop_label(mask: np.ndarray, placement: Placement, out: np.ndarray,
@@ -146,8 +151,18 @@ def visible_part(placement: Placement, crop: tuple[int, int]) -> tuple[slice, sl
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 [H, W, 3] -> [*size, 3] with the filter of the training crops, for evaluation."""
+    """uint8 [H, W, C] -> [*size, C] with the filter of the training crops, for evaluation."""
     if image.shape[:2] == tuple(size):
         return image
-    return np.asarray(Image.fromarray(image).resize(tuple(size)[::-1], Image.Resampling.BILINEAR))
+    return resample(image, tuple(size))
+
+
+def resample(image: np.ndarray, size: tuple[int, int], box: tuple[float, ...] | None = None) -> np.ndarray:
+    """uint8 [h, w, C] -> [*size, C], bilinear, antialiased where it shrinks; box = (left, top, right, bottom)."""
+    def one(band):
+        return np.asarray(Image.fromarray(band).resize(size[::-1], Image.Resampling.BILINEAR, box=box))
+
+    if image.shape[2] == 3:
+        return one(image)
+    return np.stack([one(np.ascontiguousarray(image[:, :, band])) for band in range(image.shape[2])], axis=2)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from s4mim_jax.encoder_sizes import evaluation_multiple, nearest_multiple
+
 # Images of different sizes are scored on a canvas whose sides are multiples of this: few shapes to
 # compile for, and little of the canvas unused.
 CANVAS_MULTIPLE = 64
@@ -12,15 +14,14 @@ def network_size(own: tuple[int, int], config) -> tuple[int, int]:
 
     Args:
       own: (H, W) of the image, after its EXIF orientation.
-      config: whole config; `data.resize` replaces the own size, `eval.multiple` rounds either to
-        the nearest multiple (half up, at least one multiple).
+      config: whole config; `data.resize` replaces the own size, `eval.multiple` (with a ViT also
+        its patch) rounds either to the nearest multiple (half up, at least one multiple).
 
     Returns:
       (h, w).
     """
-    multiple = config.eval.multiple
-    size = config.data.resize or own
-    return tuple(max((n + multiple // 2) // multiple, 1) * multiple for n in size)
+    multiple = evaluation_multiple(config)
+    return tuple(nearest_multiple(n, multiple) for n in config.data.resize or own)
 
 
 def canvas_size(own: tuple[int, int], all_sizes: Iterable[tuple[int, int]] | None = None) -> tuple[int, int]:

@@ -7,11 +7,13 @@ nothing downstream knows which one it was.
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from s4mim_jax.data.mask_colors import ColorTable
+from s4mim_jax.data.pixel_format import PLAIN, PixelFormat, pixel_format
 from s4mim_jax.errors import InputError
 
 IGNORE = 255  # label of a pixel that is neither trained on nor scored
@@ -71,6 +73,8 @@ class Source:
         list gives way to the sample's own. '' = any.
       stamp: path -> numbers that change when what is read there does; None = size and time of the file.
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
+      pixels: channels and value range of the images; `open_source` sets it.
+      colors: what the colours of colour masks mean; None = there are no such masks.
     """
 
     name: str
@@ -85,6 +89,8 @@ class Source:
     mask_end: str = ''
     stamp: Callable[[str], list[int]] | None = None
     cache_dir: str | None = None
+    pixels: PixelFormat = PLAIN
+    colors: ColorTable | None = None
 
     @property
     def num_classes(self) -> int:
@@ -95,7 +101,7 @@ def open_source(data) -> Source:
     """Opens the dataset that `config.data` names.
 
     Args:
-      data: `config.data`; read are name, dir, label_map, cache and tfds_*.
+      data: `config.data`; read are name, dir, label_map, mask_colors, channels, value_range, cache and tfds_*.
 
     Raises:
       InputError: unknown name, missing folder, or whatever the reader finds wrong.
@@ -106,7 +112,8 @@ def open_source(data) -> Source:
             raise InputError(f'--config.data.{key}={data[key]}: only for --config.data.name=tfds:NAME, and the name '
                              f'is {data.name}')
     module, function = READERS[reader].split(':')
-    return getattr(importlib.import_module(module), function)(resolve_dir(data), data)
+    source = getattr(importlib.import_module(module), function)(resolve_dir(data), data)
+    return replace(source, pixels=pixel_format(data))
 
 
 def reader_name(name: str) -> str:

@@ -53,8 +53,8 @@ def training_batches(
       keep_decoded: bytes; a split that is larger when decoded is read again in every epoch.
 
     Yields:
-      {'labeled': {image uint8 [b, H, W, 3], label uint8 [b, H, W], index int32 [b]},
-       'unlabeled': {image uint8 [b, P, H, W, 3], valid bool [b, P, H, W], index int32 [b],
+      {'labeled': {image uint8 [b, H, W, C], label uint8 [b, H, W], index int32 [b]},
+       'unlabeled': {image uint8 [b, P, H, W, C], valid bool [b, P, H, W], index int32 [b],
                      label uint8 [b, P, H, W]}}
       (H, W) = config.data.crop; padding is image 0, label 255, valid False. P = 2 where the CutMix
       partner is a crop of its own ('self_view', 'independent'), else 1. index is the position in
@@ -68,7 +68,7 @@ def training_batches(
         raise ValueError(f'process {process_index} of {process_count}')
     kinds = {'labeled': split.labeled} | ({'unlabeled': split.unlabeled} if with_unlabeled else {})
     samples = [sample for kind in kinds.values() for sample in kind]
-    cache = {} if decoded_bytes(samples, tables) <= keep_decoded else None
+    cache = {} if decoded_bytes(samples, tables, source.pixels.channels) <= keep_decoded else None
     datasets, readers = {}, []
     for kind in kinds:
         rows = _rows(config.batch[kind], kind, process_count)

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 
 from s4mim_jax.data.facts import ImageFacts, MaskFacts, image_facts, mask_facts
+from s4mim_jax.data.mask_colors import ColorTable
+from s4mim_jax.data.pixel_format import PLAIN, PixelFormat
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.errors import InputError
 
@@ -19,7 +21,8 @@ _READERS = {'image': (image_facts, ImageFacts), 'mask': (mask_facts, MaskFacts)}
 
 
 def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *, base: str,
-         cache_dir: str | None, stamp: Callable[[str], list[int]] | None = None) -> tuple[dict, dict[str, str]]:
+         cache_dir: str | None, stamp: Callable[[str], list[int]] | None = None, pixels: PixelFormat = PLAIN,
+         colors: ColorTable | None = None) -> tuple[dict, dict[str, str]]:
     """Facts of files.
 
     Args:
@@ -28,6 +31,7 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
       base: folder of the dataset; the cache names files relative to it, so it may be moved.
       cache_dir: folder of the cache, made if missing; None = read everything, keep nothing.
       stamp: see `Source.stamp`.
+      pixels, colors: how images and masks are read, see `images`.
 
     Returns:
       facts {path: ImageFacts | MaskFacts} and errors {path: message of its InputError}.
@@ -36,8 +40,12 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
     stamps = {path: (stamp or _stamp)(path) for _, path in paths} if cache_dir else {}
     cached = _load(cache_dir)
     facts, errors, fresh, todo = {}, {}, {}, []
+    # Facts depend on how a file is read: every way has entries of its own.
+    reading = {'image': pixels, 'mask': colors}
+    entry = {'image': 'image' if pixels.plain else f'image {pixels.channels} {pixels.value_range}',
+             'mask': f'mask {colors.key}' if colors and not colors.problem else 'mask'}
     for kind, path in paths:
-        known = _from_cache(cached, kind, _key(path, base), stamps.get(path))
+        known = _from_cache(cached, kind, f'{entry[kind]}:{_key(path, base)}', stamps.get(path))
         if known is None:
             todo.append((kind, path))
         else:
@@ -46,7 +54,7 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
     def read(item):
         kind, path = item
         try:
-            return _READERS[kind][0](read_bytes(path), path)
+            return _READERS[kind][0](read_bytes(path), path, reading[kind])
         except InputError as error:
             return error
 
@@ -59,7 +67,7 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
             else:
                 facts[path] = result
                 if stamps.get(path):
-                    fresh[f'{kind}:{_key(path, base)}'] = [stamps[path], astuple(result)]
+                    fresh[f'{entry[kind]}:{_key(path, base)}'] = [stamps[path], astuple(result)]
             progress.count()
     finally:  # an interrupted walk keeps what it has
         pool.shutdown(cancel_futures=True)
@@ -84,11 +92,12 @@ def _stamp(path: str) -> list[int] | None:
 def _from_cache(cached: dict, kind: str, key: str, stamp: list[int] | None):
     """The facts, or None if unknown, stale or not what this version writes."""
     try:
-        known, values = cached[f'{kind}:{key}']
+        known, values = cached[key]
         if stamp is None or known != stamp:
             return None
         if kind == 'mask':
-            values = [*values[:3], tuple(int(v) for v in values[3])]
+            unknown = tuple(tuple(map(int, pair)) for pair in values[4]) if len(values) > 4 else ()
+            values = [*values[:3], tuple(int(v) for v in values[3]), unknown]
         return _READERS[kind][1](*values)
     except (KeyError, TypeError, ValueError, IndexError):
         return None

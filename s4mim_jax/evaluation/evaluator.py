@@ -9,7 +9,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s4mim_jax.data.source import IGNORE
+from s4mim_jax.encoder_sizes import evaluation_multiple
 from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.boundary import boundary_confusion
 from s4mim_jax.evaluation.confusion import confusion_matrix, scores
 from s4mim_jax.evaluation.inference import ApplyFn, Protocol, class_values, protocol_from, scored
 from s4mim_jax.evaluation.own_size import decide
@@ -31,14 +33,16 @@ def describe(config) -> dict:
     """The protocol for a result file: everything that decides what the numbers mean."""
     protocol, resize = protocol_from(config), config.data.resize
     description = {
-        'mode': protocol.mode, 'resize': list(resize) if resize else None, 'multiple': config.eval.multiple,
+        'mode': protocol.mode, 'resize': list(resize) if resize else None, 'multiple': evaluation_multiple(config),
         'align_corners': protocol.align_corners, 'precision': config.precision, 'ignore': IGNORE,
-        'scored_at': 'own size', 'scales': [1.0], 'flip': False,
+        'scored_at': 'own size', 'scales': list(protocol.scales), 'flip': protocol.flip,
     }
     if protocol.mode != 'whole':
         description['window'] = list(protocol.window)
     if protocol.mode == 'sliding':
         description['stride'] = list(protocol.stride)
+    if config.eval.boundary:
+        description['boundary'] = config.eval.boundary
     return description
 
 
@@ -62,7 +66,8 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
         [B, 2], valid bool [B].
       step, weights: for the result. progress: called with the number of images done so far.
 
-    result: miou, iou {name: share or None}, pixel_accuracy, step, weights, protocol, images.
+    result: miou, iou {name: share or None}, pixel_accuracy, step, weights, protocol, images; with
+      `eval.boundary` also boundary_miou and boundary_iou {name: share or None}.
 
     Raises:
       InputError: unusable eval settings; or not one labelled pixel in the batches.
@@ -71,29 +76,29 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
     apply_fn = apply_fn or network(config, len(classes))
     devices = _local_part(mesh)
     look = jax.jit(lambda variables, image: class_values(apply_fn, variables, image, protocol))
-    count = jax.jit(lambda *arrays: _count(len(classes), protocol, *arrays))
+    count = jax.jit(lambda *arrays: _count(len(classes), protocol, config.eval.boundary, *arrays))
 
     def evaluator(variables, batches: Iterable[dict], *, step: int = 0, weights: str = 'student',
                   progress: Callable[[int], None] | None = None) -> dict:
         variables = place_variables(variables, devices)
-        total, images, waiting = np.zeros((len(classes),) * 2, np.int64), 0, None
+        total, images, waiting = _zeros(len(classes), config.eval.boundary), 0, None
         for batch in batches:
             image, *truth = place_batch([batch[k] for k in ('image', 'label', 'size', 'valid')], devices)
             # The host prepares the next batch while the devices work on this one.
             waiting, done = count(look(variables, image), *truth), waiting
             if done is not None:
-                total += np.asarray(done)
+                total = jax.tree.map(np.add, total, jax.device_get(done))
             images += int(np.sum(batch['valid']))
             if progress:
                 progress(images)
         if waiting is not None:
-            total += np.asarray(waiting)
+            total = jax.tree.map(np.add, total, jax.device_get(waiting))
         total, images = _over_processes(total, images)
-        if not total.any():
+        if not total['pixels'].any():
             raise InputError(f'no pixel to score: the {images} images of the split have no labels in '
                              f'0..{len(classes) - 1}')
-        return {**scores(total, classes), 'step': int(step), 'weights': weights, 'protocol': describe(config),
-                'images': images}
+        return {**scores(total['pixels'], classes), **_boundary_scores(total, classes), 'step': int(step),
+                'weights': weights, 'protocol': describe(config), 'images': images}
 
     return evaluator
 
@@ -104,12 +109,30 @@ def evaluate(apply_fn: ApplyFn, variables, batches: Iterable[dict], config, clas
     return make_evaluator(config, classes, mesh, apply_fn)(variables, batches, step=step, weights=weights)
 
 
-def _count(num_classes: int, protocol: Protocol, values, label, own, valid):
-    """int32 [C, C] of one batch of class values [B, h, w, C]."""
+def _count(num_classes: int, protocol: Protocol, boundary: float, values, label, own, valid) -> dict:
+    """Counts of one batch of class values [B, h, w, C]: int32 pixels [C, C], boundary [C + 1, C + 1]."""
     canvas = label.shape[1:3]
     predictions, _ = decide(values, own, canvas, protocol.align_corners)
     counted = scored(own, values.shape[1:3], canvas, protocol) & valid[:, None, None]
-    return confusion_matrix(jnp.where(counted, label, IGNORE), predictions, num_classes, IGNORE)
+    label = jnp.where(counted, label, IGNORE)
+    counts = {'pixels': confusion_matrix(label, predictions, num_classes, IGNORE)}
+    if boundary:
+        counts['boundary'] = boundary_confusion(label, predictions, own, num_classes, boundary, IGNORE)
+    return counts
+
+
+def _zeros(num_classes: int, boundary: float) -> dict:
+    sides = {'pixels': num_classes} | ({'boundary': num_classes + 1} if boundary else {})
+    return {name: np.zeros((side, side), np.int64) for name, side in sides.items()}
+
+
+def _boundary_scores(total: dict, classes: Sequence[str]) -> dict:
+    if 'boundary' not in total:
+        return {}
+    iou = scores(total['boundary'], [*classes, ''])['iou']  # '' is what lies in no band
+    del iou['']
+    present = [value for value in iou.values() if value is not None]
+    return {'boundary_miou': float(np.mean(present)) if present else None, 'boundary_iou': iou}
 
 
 def _local_part(mesh: Mesh | None) -> Mesh:
@@ -142,12 +165,14 @@ def place_batch(arrays: Sequence[np.ndarray], mesh: Mesh) -> list[jax.Array]:
     return [jax.device_put(np.asarray(x), sharding) for x in padded]
 
 
-def _over_processes(total: np.ndarray, images: int) -> tuple[np.ndarray, int]:
+def _over_processes(total: dict, images: int) -> tuple[dict, int]:
     if jax.process_count() == 1:
         return total, images
     # As pairs of 32-bit halves: JAX would cut 64-bit integers off.
-    numbers = np.append(total.ravel(), images).astype(np.uint64)
+    numbers = np.concatenate([*(counts.ravel() for counts in total.values()), [images]]).astype(np.uint64)
     halves = np.stack([numbers & 0xFFFFFFFF, numbers >> 32]).astype(np.uint32)
     gathered = np.asarray(multihost_utils.process_allgather(halves)).astype(np.int64)  # [processes, 2, n]
     summed = (gathered[:, 0] + (gathered[:, 1] << 32)).sum(0)
-    return summed[:-1].reshape(total.shape), int(summed[-1])
+    ends = np.cumsum([counts.size for counts in total.values()])
+    parts = np.split(summed, ends)
+    return {name: part.reshape(counts.shape) for (name, counts), part in zip(total.items(), parts)}, int(parts[-1][0])

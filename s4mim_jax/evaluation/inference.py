@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s4mim_jax.encoder_sizes import evaluation_multiple
 from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
-from s4mim_jax.views import normalize
+from s4mim_jax.views import MEAN, STD, normalize, statistics
 
 MODES = ('whole', 'sliding', 'center_crop')
 
@@ -27,11 +29,23 @@ class Protocol(NamedTuple):
       an own pixel counts if the network pixel nearest to it lies in the window.
     window: (height, width) in pixels at the network's size; unused by `whole`.
     align_corners: the model's convention of resizing.
+    scales, flip: copies of the image over which probabilities are averaged, see `augmented`.
+    multiple: of the sizes of scaled copies.
+    mean, std: of the images' channels, on the scale 0..1.
     """
 
     mode: str
     window: tuple[int, int]
     align_corners: bool
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    multiple: int = 1
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    def normalize(self, images: jax.Array) -> jax.Array:
+        """uint8 [..., C] -> float32, see `views.normalize`."""
+        return normalize(images, self.mean, self.std)
 
     @property
     def stride(self) -> tuple[int, int]:
@@ -40,25 +54,35 @@ class Protocol(NamedTuple):
     @property
     def kind(self) -> str:
         """What `class_values` gives: 'logits' or 'probabilities'."""
-        return 'probabilities' if self.mode == 'sliding' else 'logits'
+        return 'probabilities' if self.mode == 'sliding' or self.augmented else 'logits'
+
+    @property
+    def augmented(self) -> bool:
+        """Whether an image is looked at more than once."""
+        return self.flip or self.scales != (1.0,)
 
 
 def protocol_from(config) -> Protocol:
     """The protocol that `config.eval` asks for.
 
     Raises:
-      InputError: unknown mode, or a window that is not two positive multiples of `eval.multiple`.
+      InputError: unknown mode, or a window that is not two positive multiples of `eval.multiple` and a ViT's patch.
     """
     if config.eval.mode not in MODES:
         raise InputError(f'--config.eval.mode={config.eval.mode}: unknown\nvalid: {", ".join(MODES)}')
     window = config.eval.window or config.data.crop
-    multiple = config.eval.multiple
+    multiple = evaluation_multiple(config)
     fits = len(window) == 2 and all(isinstance(n, int) and n > 0 and n % multiple == 0 for n in window)
     if config.eval.mode != 'whole' and not fits:
         key = 'eval.window' if config.eval.window else 'data.crop'
         raise InputError(f'--config.{key}={tuple(window)}: {config.eval.mode} needs a (height, width) of '
                          f'positive multiples of {multiple}')
-    return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners))
+    scales = tuple(config.eval.scales)
+    if not scales or not all(isinstance(s, (int, float)) and 0 < s <= 8 for s in scales) or len(set(scales)) < len(scales):
+        raise InputError(f'--config.eval.scales={scales}: valid are different numbers above 0 and up to 8, such as '
+                         '(0.75, 1.0, 1.25)')
+    return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners), tuple(map(float, scales)),
+                    bool(config.eval.flip), multiple, *statistics(config.data))
 
 
 def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canvas: tuple[int, int],
@@ -88,16 +112,35 @@ def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Prot
 
     `center_crop` continues the window's border outwards.
     """
+    if not protocol.augmented:
+        return _values(apply_fn, variables, images, protocol)
+
+    def look(copy, scale):
+        window = scaled_size(protocol.window, scale, protocol.multiple)
+        part = protocol._replace(window=window) if protocol.mode == 'center_crop' else protocol
+        values = _values(apply_fn, variables, copy, part)
+        return values if protocol.mode == 'sliding' else jax.nn.softmax(values.astype(jnp.float32))
+
+    return mean_over_looks(look, images, protocol.scales, protocol.flip, protocol.multiple, protocol.align_corners)
+
+
+def _values(apply_fn, variables, images, protocol):
+    """One look: logits, or with `sliding` probabilities, float32 [B, h, w, C]."""
     size = images.shape[1:3]
     if protocol.mode == 'whole':
-        return apply_fn(variables, normalize(images))
+        return apply_fn(variables, protocol.normalize(images))
     if protocol.mode == 'sliding':
         return _slide(apply_fn, variables, images, protocol)
     top, left, height, width = middle(size, protocol.window)
     cut = images[:, top:top + height, left:left + width]
-    logits = apply_fn(variables, normalize(cut))
+    logits = apply_fn(variables, protocol.normalize(cut))
     around = ((0, 0), (top, size[0] - top - height), (left, size[1] - left - width), (0, 0))
     return jnp.pad(logits, around, mode='edge')
+
+
+def window_values(apply_fn: ApplyFn, variables, windows: jax.Array, protocol: Protocol) -> jax.Array:
+    """Windows of `sliding`, uint8 [B, *window, channels] -> probabilities float32 [B, *window, C]."""
+    return jax.nn.softmax(apply_fn(variables, protocol.normalize(windows)).astype(jnp.float32))
 
 
 def middle(size: tuple[int, int], window: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -149,8 +192,8 @@ def _slide(apply_fn, variables, images, protocol):
         visits[y:y + window[0], x:x + window[1]] += 1
 
     def look(start):
-        part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, 3))
-        return jax.nn.softmax(apply_fn(variables, normalize(part)).astype(jnp.float32))
+        part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, images.shape[-1]))
+        return window_values(apply_fn, variables, part, protocol)
 
     def add(total, start):
         corner = (0, start[0], start[1], 0)

@@ -42,6 +42,8 @@ def format_table(result: dict, width: int = 20) -> str:
     longest = max(len(name) for name in [*result['iou'], 'pixel accuracy'])
     rows = [(name, value) for name, value in result['iou'].items()]
     ends = [('mean IoU', result['miou']), ('pixel accuracy', result['pixel_accuracy'])]
+    if 'boundary_miou' in result:
+        ends.append(('boundary IoU', result['boundary_miou']))
 
     def line(name, value):
         if value is None:

@@ -4,22 +4,27 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from s4mim_jax.encoder_sizes import feature_stride, size_multiple
 from s4mim_jax.errors import InputError
+from s4mim_jax.models import dpt as dpt_module
+from s4mim_jax.models import resnet as resnet_module
+from s4mim_jax.models import vit as vit_module
 from s4mim_jax.models.deeplabv3plus import deeplabv3plus
 from s4mim_jax.models.initial import init_variables
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.mobilenet import mobilenet_v2
 from s4mim_jax.models.resize import resize_bilinear
-from s4mim_jax.models.resnet import RESNETS, STEMS, resnet
+from s4mim_jax.models.resnet import RESNETS, STEMS
 from s4mim_jax.models.segmenter import Outputs, Segmenter
 from s4mim_jax.models.unet import unet_decoder, unet_encoder, up_steps
 
-__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'init_variables', 'resize_bilinear',
-           'validate']
+__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'feature_stride', 'init_variables',
+           'resize_bilinear', 'size_multiple', 'validate']
 
-ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet for name in RESNETS}, 'unet': unet_encoder}
-DECODERS = {'deeplabv3plus': deeplabv3plus, 'unet': unet_decoder}
-_PYRAMID = ('unet',)  # decoders that take a map of every stride, not only low and high
+ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet_module.resnet for name in RESNETS},
+            **{name: vit_module.vit for name in vit_module.VITS}, 'unet': unet_encoder}
+DECODERS = {'deeplabv3plus': deeplabv3plus, 'dpt': dpt_module.dpt, 'unet': unet_decoder}
+_PYRAMID = ('dpt', 'unet')  # decoders that take a map of every stride, not only low and high
 _CHOICES = {
     'encoder': tuple(ENCODERS),
     'decoder': tuple(DECODERS),
@@ -44,8 +49,8 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
         take the form that is fast there; name it when compiling for a device that is not present.
 
     Raises:
-      InputError: an unknown encoder, decoder, stem, output stride, padding or norm, a width or
-        rate that is not positive, or what `validate` refuses about a U-Net.
+      InputError: what `validate` refuses: an unknown encoder, decoder, stem, output stride, padding or
+        norm, a width or rate that is not positive, or a key that the encoder or decoder has no use for.
     """
     validate(model_config)
     style = Style(model_config.padding, model_config.norm, axis_name=axis_name, dtype=dtype,
@@ -69,6 +74,8 @@ def validate(model_config) -> None:
     rates = tuple(model_config.aspp_rates)
     if not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise InputError(f'config.model.aspp_rates={rates} must hold positive integers, as (6, 12, 18)')
+    for part in (resnet_module, vit_module, dpt_module):
+        part.validate(model_config)
     _validate_unet(model_config)
 
 

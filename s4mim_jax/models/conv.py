@@ -87,11 +87,12 @@ class Conv(nn.Module):
     padding: str = 'symmetric'
     dtype: Any = jnp.float32
     platform: str | None = None
+    before_norm: bool = True  # of those without a bias; decides how the kernel is drawn
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         inputs = 1 if self.depthwise else x.shape[-1]
-        init = WITHOUT_NORM if self.use_bias else BEFORE_NORM
+        init = BEFORE_NORM if self.before_norm and not self.use_bias else WITHOUT_NORM
         kernel = self.param('kernel', init, (self.kernel, self.kernel, inputs, self.features), jnp.float32)
         x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride,
                      dilation=self.dilation, padding=self.padding, platform=self.platform)

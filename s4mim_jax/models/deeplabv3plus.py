@@ -1,12 +1,16 @@
-"""DeepLabV3+ decoder (Chen et al. 2018) in the layout of the UniMatch repository."""
+"""DeepLabV3+ decoder (Chen et al. 2018) in the layout of the UniMatch repository.
+
+A ViT has no map of stride 4: the earliest of its maps is reduced and then resized to it.
+"""
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from s4mim_jax.encoder_sizes import PATCHES
 from s4mim_jax.models.conv import Conv
 from s4mim_jax.models.layers import ConvNorm, Style
-from s4mim_jax.models.resize import resize_bilinear
+from s4mim_jax.models.resize import resize_bilinear, resize_to_stride
 
 
 class ASPP(nn.Module):
@@ -29,7 +33,10 @@ class ASPP(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """Encoder maps (low, ..., high) -> logits float32 [B, h, w, num_classes] at the size of low."""
+    """Encoder maps (low, ..., high) -> logits float32 [B, h, w, num_classes] at stride 4, the size of low.
+
+    patch: of a ViT, whose maps are all of stride `patch`; None = low has stride 4 already.
+    """
 
     num_classes: int
     features: int
@@ -37,13 +44,16 @@ class DeepLabV3Plus(nn.Module):
     rates: tuple[int, ...]
     style: Style
     align_corners: bool = False
+    patch: int | None = None
 
     @nn.compact
     def __call__(self, maps: tuple[jax.Array, ...], train: bool) -> jax.Array:
         low, high = maps[0], maps[-1]
         high = ASPP(self.features, self.rates, self.style, name='aspp')(high, train)
-        high = resize_bilinear(high, low.shape[1:3], self.align_corners).astype(self.style.dtype)
         low = ConvNorm(self.low_level_features, 1, self.style, name='reduce')(low, train)
+        if self.patch is not None:
+            low = resize_to_stride(low, self.patch, 4, self.align_corners).astype(self.style.dtype)
+        high = resize_bilinear(high, low.shape[1:3], self.align_corners).astype(self.style.dtype)
         x = jnp.concatenate([low, high], -1)
         x = ConvNorm(self.features, 3, self.style, name='fuse1')(x, train)
         x = ConvNorm(self.features, 3, self.style, name='fuse2')(x, train)
@@ -56,4 +66,4 @@ def deeplabv3plus(model_config, num_classes: int, style: Style) -> DeepLabV3Plus
     """The decoder that `model_config` (config.model) describes."""
     return DeepLabV3Plus(num_classes, model_config.decoder_width, model_config.low_level_width,
                          tuple(model_config.aspp_rates), style, model_config.align_corners,
-                         name='decoder')
+                         PATCHES.get(model_config.encoder), name='decoder')

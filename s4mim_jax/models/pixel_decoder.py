@@ -86,7 +86,7 @@ class PixelDecoder(nn.Module):
     features: width. stride: of the encoder's last map, the side of the patch that a position becomes.
     layers: gated blocks, at least 2; without spatial mixing, class-wise and plain masked image
     modelling would be the same function. dtype: of all but the last layer; parameters are float32.
-    platform: 'cpu', 'gpu', 'tpu', or None = where JAX runs by default.
+    platform: 'cpu', 'gpu', 'tpu', or None = where JAX runs by default. channels: of the images.
     """
 
     features: int
@@ -94,10 +94,11 @@ class PixelDecoder(nn.Module):
     layers: int = 2
     dtype: Any = jnp.float32
     platform: str | None = None
+    channels: int = 3
 
     @nn.compact
     def __call__(self, features: jax.Array, gate: jax.Array) -> jax.Array:
-        """Reconstructs pixels: float32 [B, h * stride, w * stride, 3], normalised RGB.
+        """Reconstructs pixels: float32 [B, h * stride, w * stride, channels], normalised.
 
         Args:
           features: [B, h, w, Cf].
@@ -114,6 +115,6 @@ class PixelDecoder(nn.Module):
         for i in range(self.layers):
             x = GatedBlock(self.dtype, name=f'block{i + 1}')(x, gate)
         # float32 here, so that the loss sees pixels of full precision.
-        x = Conv(3 * self.stride**2, 1, use_bias=True, dtype=jnp.float32, platform=self.platform,
+        x = Conv(self.channels * self.stride**2, 1, use_bias=True, dtype=jnp.float32, platform=self.platform,
                  name='pixels')(x)
         return pixel_shuffle(x, self.stride)

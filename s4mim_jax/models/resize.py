@@ -1,4 +1,4 @@
-"""Bilinear resizing in both conventions of the field, exact and differentiable.
+"""Bilinear resizing in both conventions of the field, and bicubic, exact and differentiable.
 
 `jax.image.resize` knows only half-pixel centres and smooths when it shrinks; published recipes
 need `align_corners=True` as well, and neither of them smooths. A resize is linear and separable,
@@ -19,13 +19,26 @@ def resize_bilinear(x: jax.Array, size: tuple[int, int], align_corners: bool) ->
     align_corners=True maps corner pixels onto corner pixels; False maps pixel areas (half-pixel
     centres, edges clamped). Equal to PyTorch's `interpolate(mode='bilinear')` without antialiasing.
     """
+    rows, columns = (None if n == m else interpolation_matrix(n, m, align_corners)
+                     for n, m in zip(x.shape[1:3], size))
+    return separable(x, rows, columns)
+
+
+def resize_to_stride(x: jax.Array, stride: int, target: int, align_corners: bool) -> jax.Array:
+    """A map [B, h, w, C] of one position every `stride` pixels -> float32 [B, H, W, C], one every `target`.
+
+    Of an image of h * stride pixels it has ceil(h * stride / target) rows, as a strided encoder gives.
+    """
+    size = tuple(-(-n * stride // target) for n in x.shape[1:3])
+    return resize_bilinear(x, size, align_corners)
+
+
+def separable(x: jax.Array, rows: np.ndarray | None, columns: np.ndarray | None) -> jax.Array:
+    """[B, h, w, C] by rows [H, h] and columns [W, w] -> float32 [B, H, W, C]; None leaves an axis alone."""
     x = x.astype(jnp.float32)
-    height, width = x.shape[1:3]
-    if size[0] != height:
-        rows = interpolation_matrix(height, size[0], align_corners)
+    if rows is not None:
         x = jnp.einsum('Yy,byxc->bYxc', rows, x, precision=lax.Precision.HIGHEST)
-    if size[1] != width:
-        columns = interpolation_matrix(width, size[1], align_corners)
+    if columns is not None:
         x = jnp.einsum('Xx,byxc->byXc', columns, x, precision=lax.Precision.HIGHEST)
     return x
 
@@ -44,3 +57,35 @@ def interpolation_matrix(source: int, target: int, align_corners: bool) -> np.nd
     np.add.at(matrix, (np.arange(target), low), 1 - (position - low))
     np.add.at(matrix, (np.arange(target), high), position - low)
     return matrix.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def cubic_matrix(source: int, target: int, *, scale: float | None = None, antialias: bool = False) -> np.ndarray:
+    """Bicubic interpolation along an axis, half-pixel centres: float32 [target, source], rows sum to one.
+
+    Keys' kernel (1981) in the two versions of the field. PyTorch's `interpolate(mode='bicubic')`: a = -.75,
+    four taps, those outside repeat the border. With `antialias`, as PyTorch's and PIL's: a = -.5, the kernel
+    widened by source / target when shrinking, taps outside left out and the rest normalised.
+
+    Args:
+      source, target: lengths. scale: output pixels per source pixel, None = target / source.
+    """
+    step = 1.0 / scale if scale else source / target
+    position = (np.arange(target, dtype=np.float64) + 0.5) * step - 0.5
+    if antialias:
+        widened = max(step, 1.0)
+        weights = _keys((np.arange(source) - position[:, None]) / widened, -0.5)
+        return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    matrix, low = np.zeros((target, source), np.float64), np.floor(position).astype(int)
+    for tap in range(-1, 3):
+        column = np.clip(low + tap, 0, source - 1)
+        np.add.at(matrix, (np.arange(target), column), _keys(position - (low + tap), -0.75))
+    return matrix.astype(np.float32)
+
+
+def _keys(x: np.ndarray, a: float) -> np.ndarray:
+    """Keys' cubic convolution kernel, 0 from 2 on."""
+    x = np.abs(x)
+    near = (a + 2) * x ** 3 - (a + 3) * x ** 2 + 1
+    far = a * (x ** 3 - 5 * x ** 2 + 8 * x - 4)
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))

@@ -8,6 +8,7 @@ after it, so the features at every other pixel stay those of the strided network
 from flax import linen as nn
 import jax
 
+from s4mim_jax.errors import InputError
 from s4mim_jax.models.conv import max_pool
 from s4mim_jax.models.layers import ConvNorm, Style, block
 
@@ -57,6 +58,8 @@ class ResNet(nn.Module):
     With `pyramid` one map per stride 2, 4, .. s: the stem's, then the last stage's of each stride.
     stem '7x7' is the published one, 'deep' three 3x3 convolutions w, w, 2w wide; w = width (64 in
     the published networks), the stages have w, 2w, 4w, 8w (times 4 with bottlenecks).
+    multi_grid: factors of the dilations of the last stage's blocks (DeepLabv3), as in S4MC's network: the
+    first block, which torchvision gives the dilation before its stride, has its factor on that one.
     """
 
     blocks: tuple[int, ...]
@@ -66,6 +69,7 @@ class ResNet(nn.Module):
     output_stride: int = 16
     width: int = 64
     pyramid: bool = False
+    multi_grid: tuple[int, ...] | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -84,10 +88,11 @@ class ResNet(nn.Module):
             if reached * stride > self.output_stride:
                 stride, dilation = 1, dilation * stride
             reached *= stride
-            for i in range(count):
+            last = stage == len(self.blocks) - 1
+            for i, grid in enumerate(self.multi_grid if self.multi_grid and last else (1,) * count):
                 first = i == 0
                 x = make(self.width * 2 ** stage, self.bottleneck, self.style, stride if first else 1,
-                         (before if first else dilation, dilation),
+                         (grid * (before if first else dilation), grid * dilation),
                          name=f'stage{stage + 1}_block{i + 1}')(x, train)
             maps[reached] = x
         return tuple(maps.values()) if self.pyramid else (maps[4], x)
@@ -97,4 +102,19 @@ def resnet(name: str, model_config, style: Style, pyramid: bool = False) -> ResN
     """The encoder that `model_config` (config.model) describes."""
     blocks, bottleneck = RESNETS[name]
     return ResNet(blocks, bottleneck, style, stem=model_config.stem, width=model_config.width,
-                  output_stride=model_config.output_stride, pyramid=pyramid, name='encoder')
+                  output_stride=model_config.output_stride, pyramid=pyramid,
+                  multi_grid=tuple(model_config.multi_grid) if model_config.multi_grid else None, name='encoder')
+
+
+def validate(model_config) -> None:
+    """Raises InputError for a `multi_grid` that does not name every block of a ResNet's last stage."""
+    grid, encoder = model_config.multi_grid, model_config.encoder
+    if grid is None:
+        return
+    if encoder not in RESNETS:
+        raise InputError(f'config.model.multi_grid={tuple(grid)} is for ResNets; config.model.encoder={encoder} is none\n'
+                         'valid: None')
+    count = RESNETS[encoder][0][-1]
+    if len(grid) != count or not all(isinstance(factor, int) and factor > 0 for factor in grid):
+        raise InputError(f'config.model.multi_grid={tuple(grid)}: the last stage of {encoder} has {count} blocks\n'
+                         f'valid: None, or {count} positive integers, as {(1, 2, 4)[:count]}')

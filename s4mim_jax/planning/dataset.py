@@ -21,6 +21,15 @@ class Dataset(NamedTuple):
     source: str
 
 
+def known_classes(name: str) -> int | None:
+    """Classes of a dataset whose name tells them; None for `folder` and unknown names."""
+    reader = reader_name(name)
+    if reader in CLASSES:
+        return len(importlib.import_module(CLASSES[reader]).CLASSES)
+    features = tfds_known.find(name.partition(':')[2]) if reader == 'tfds' else None
+    return len(features.classes) if features else None
+
+
 def look_up(config, unlabeled: bool, num_classes: int | None = None, images: int | None = None) -> Dataset:
     """Classes and images, from the flags, else from the dataset if it is there, else from its name.
 
@@ -42,10 +51,7 @@ def look_up(config, unlabeled: bool, num_classes: int | None = None, images: int
         except InputError as error:
             missing = str(error).partition('\n')[0]
     where = 'the dataset' if known else f'the name {name!r}'
-    if known is None and reader in CLASSES:
-        known = len(importlib.import_module(CLASSES[reader]).CLASSES)
-    elif known is None and reader == 'tfds' and (features := tfds_known.find(name.partition(':')[2])):
-        known = len(features.classes)
+    known = known_classes(name) if known is None else known
     if num_classes is None and known is None:
         raise InputError(f'--config.data.name={name}: the number of classes is unknown; {missing}\n'
                          'give it as --num_classes=C, or the folder as --config.data.dir')

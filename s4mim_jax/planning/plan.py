@@ -15,6 +15,7 @@ from s4mim_jax.planning.program import OutOfMemory, Program, compile_step
 from s4mim_jax.planning.run_facts import run_facts
 from s4mim_jax.planning.time_model import FORMULA, HOP_SECONDS, StepTime, step_time
 from s4mim_jax.training import memory, passes
+from s4mim_jax.training.precision import with_precision
 from s4mim_jax.validate import validate
 
 
@@ -43,6 +44,7 @@ def make_plan(config, where: topologies.Slice | None = None, *, batch_per_device
         config.batch.update(labeled=size, unlabeled=size)
     validate(config)
     planned = passes.plan(config.method)
+    config = with_precision(config, platform=devices[0].platform)
     mesh = make_mesh(config, devices)
     check_batch(config, mesh.size, planned.unlabeled)
     known = dataset.look_up(config, planned.unlabeled, num_classes, images)

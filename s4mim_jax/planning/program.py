@@ -50,12 +50,12 @@ def abstract_batch(config) -> dict:
     (height, width), batch = config.data.crop, config.batch
     partners = 1 if config.method.cutmix.partner == 'batch' else 2
     array = lambda dtype, *shape: jax.ShapeDtypeStruct(shape, dtype)
-    result = {'labeled': {'image': array(jnp.uint8, batch.labeled, height, width, 3),
+    result = {'labeled': {'image': array(jnp.uint8, batch.labeled, height, width, config.data.channels),
                           'label': array(jnp.uint8, batch.labeled, height, width),
                           'index': array(jnp.int32, batch.labeled)}}
     if passes.plan(config.method).unlabeled:
         lead = (batch.unlabeled, partners, height, width)
-        result['unlabeled'] = {'image': array(jnp.uint8, *lead, 3), 'valid': array(jnp.bool_, *lead),
+        result['unlabeled'] = {'image': array(jnp.uint8, *lead, config.data.channels), 'valid': array(jnp.bool_, *lead),
                                'label': array(jnp.uint8, *lead), 'index': array(jnp.int32, batch.unlabeled)}
     return result
 

@@ -1,93 +1,93 @@
-"""Fits the arrays of a file to the leaves of an encoder and names everything that does not fit."""
+"""Fits the arrays of a file to the leaves of a network and names everything that does not fit."""
 
+import dataclasses
 import re
 
 import numpy as np
 
 from s4mim_jax.errors import InputError
-from s4mim_jax.pretrained import names
-from s4mim_jax.pretrained.readers import Weights
+from s4mim_jax.models.norm import EPSILON
+from s4mim_jax.pretrained.contents import Contents
+from s4mim_jax.pretrained.parts import Wanted
 
-FORMAT = 's4mim_jax encoder'  # metadata['format'] of files that import_weights writes
-PADDINGS = {'same': 'same', 'tf_same': 'same', 'symmetric': 'symmetric'}
 WIDTH = 110  # of the lines of names in a message
 
 
-def is_ours(weights: Weights) -> bool:
-    """True for a file of import_weights: leaves under their own paths."""
-    return weights.metadata.get('format') == FORMAT
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """arrays: leaf path -> float32 array. missing: leaves without one, as allowed. notes: what was changed."""
+
+    arrays: dict[str, np.ndarray]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def padding_of(weights: Weights) -> str | None:
-    """'same' or 'symmetric' where the file's metadata says it."""
-    return PADDINGS.get(weights.metadata.get('padding', ''))
-
-
-def architecture_of(weights: Weights) -> tuple[str | None, str | None]:
-    """(encoder, stem) of a file, from its metadata or from its names; None where unknown."""
-    if is_ours(weights):
-        return weights.metadata.get('encoder'), weights.metadata.get('stem')
-    return names.looks_like(weights.arrays)
-
-
-def match(weights: Weights, shapes: dict[str, tuple[int, ...]], encoder: str, stem: str,
-          allow_missing: str | None = None) -> dict[str, np.ndarray]:
-    """Leaf path -> float32 array for every leaf of the encoder that the file has.
+def fit(contents: Contents, wanted: Wanted, allow_missing: str | None = None) -> Fitted:
+    """Arrays for the leaves that are wanted.
 
     Args:
-      weights: a file in torchvision's names or one that import_weights wrote.
-      shapes: leaf path -> shape of every leaf of the encoder ('params/encoder/..', 'batch_stats/..').
-      encoder, stem: what the shapes belong to; for messages and names.
+      contents: a recognised file. wanted: the leaves, from `parts.wanted`.
       allow_missing: regular expression; leaves that it finds in the file's name or in our path may
         be missing. A file of import_weights brings the leaves that were missing then.
 
     Raises:
-      InputError: another architecture, or names of missing, unexpected, mis-shaped or non-finite arrays.
+      InputError: names of missing, unexpected, mis-shaped or non-finite arrays.
     """
-    if encoder == 'unet':  # no published encoder weights, so no names to look for
-        raise InputError(f'weights file {weights.path}: encoder unet is trained from scratch and takes no weights\n'
-                         'valid: --config.model.pretrained=None, or another encoder')
-    found, found_stem = architecture_of(weights)
-    if found not in (None, encoder):
-        raise InputError(f'weights file {weights.path} looks like {found}, not like encoder {encoder}')
-    if found_stem not in (None, stem) and encoder.startswith('resnet'):
-        raise InputError(f'weights file {weights.path} has the {found_stem} stem, the model the {stem} stem\n'
-                         f'for these weights: --config.model.stem={found_stem}')
-    ours = is_ours(weights)
-    source = {path: path if ours else names.torchvision_name(path, stem) for path in shapes}
-    skipped = set(weights.metadata.get('missing', '').split()) if ours else set()
+    weights = contents.weights
     pattern = re.compile(allow_missing) if allow_missing else None
-
-    matched, missing, misshaped, broken = {}, [], [], []
-    for path, shape in shapes.items():
-        name = source[path]
-        if name not in weights.arrays:
-            if path not in skipped and not (pattern and (pattern.search(name) or pattern.search(path))):
-                missing.append(name)
+    skipped = set(weights.metadata.get('missing', '').split())
+    arrays, used, left, notes = {}, set(), [], []
+    missing, misshaped, broken = [], [], []
+    for path, shape in wanted.shapes.items():
+        names, layout = getattr(contents, path.split('/')[1]).source(path)
+        used.update(names)
+        absent = [name for name in names if name not in weights.arrays]
+        if absent:
+            left.append(path)
+            if path not in skipped and not (pattern and any(pattern.search(n) for n in (*absent, path))):
+                missing += absent
             continue
-        array = weights.arrays[name] if ours else names.to_our_layout(weights.arrays[name])
-        if array.shape != shape:
-            misshaped.append(f'{name} {list(weights.arrays[name].shape)}, expected '
-                             f'{list(shape if ours else _their_shape(shape))}')
-        elif not np.isfinite(array).all():
-            broken.append(name)
-        else:
-            matched[path] = np.ascontiguousarray(array, np.float32)
-    expected = set(source.values())
-    unexpected = [n for n in weights.arrays if n not in expected and not names.IGNORABLE.search(n)]
+        piece = (*shape[:-1], shape[-1] // len(names))
+        pieces = [layout.ours(weights.arrays[name], piece) for name in names]
+        wrong = [name for name, array in zip(names, pieces) if array.shape != piece]
+        misshaped += [f'{name} {list(weights.arrays[name].shape)}, expected {list(layout.theirs(piece))}'
+                      for name in wrong]
+        broken += [name for name, array in zip(names, pieces) if name not in wrong and not np.isfinite(array).all()]
+        if not wrong:
+            array = np.asarray(pieces[0] if len(pieces) == 1 else np.concatenate(pieces, -1), np.float32)
+            arrays[path] = np.ascontiguousarray(_at_our_epsilon(path, array, contents))
+            notes += [note for name in names if (note := layout.changed(weights.arrays[name], piece))]
+    if contents.has_batch_norm and contents.epsilon != EPSILON:
+        notes.append(f'BatchNorm epsilon {contents.epsilon:g} made {EPSILON:g} by adding the difference to the '
+                     'variances')
+    used.update(name for path in wanted.known for name in getattr(contents, path.split('/')[1]).source(path).names)
+    unexpected = [name for name in weights.arrays if name not in used and not left_out(contents, name, wanted.parts)]
     groups = {'missing': missing, 'unexpected': unexpected, 'mis-shaped': misshaped, 'not finite': broken}
     counts = ', '.join(f'{len(found)} {title}' for title, found in groups.items() if found)
     if counts:
-        lines = [line for title, found in groups.items() if found for line in _listed(title, found)]
-        raise InputError('\n'.join([f'weights file {weights.path} does not fit {encoder}: {counts}', *lines]))
-    return matched
+        lines = [line for title, found in groups.items() if found for line in listed(title, found)]
+        what = ' with '.join(getattr(contents, part).found.network for part in wanted.parts)
+        raise InputError('\n'.join([f'weights file {weights.path} does not fit {what}: {counts}', *lines]))
+    return Fitted(arrays, tuple(left), tuple(notes))
 
 
-def _their_shape(shape):
-    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
+def _at_our_epsilon(path, array, contents):
+    # scale / sqrt(var + e) stays the same function in evaluation; in training batches bring their own variance.
+    return array + np.float32(contents.epsilon - EPSILON) if path.endswith('/norm/var') else array
 
 
-def _listed(title: str, found: list[str]) -> list[str]:
+def left_out(contents: Contents, name: str, parts: tuple[str, ...]) -> bool:
+    """Whether a name may stay unused: counters, a classifier of images, a decoder that is not wanted."""
+    encoder, decoder = contents.encoder, contents.decoder
+    if encoder.leaves_out(name) or (decoder and decoder.leaves_out(name)):
+        return True
+    if decoder:
+        return 'decoder' not in parts and decoder.has(name)
+    # What stands beside a prefixed encoder is a head for some other work.
+    return bool(encoder.prefix) and not name.startswith(encoder.prefix)
+
+
+def listed(title: str, found: list[str]) -> list[str]:
     """`title:` and all names, in lines that break between names only."""
     lines = [f'{title}:']
     for name, end in zip(found, [','] * (len(found) - 1) + ['']):

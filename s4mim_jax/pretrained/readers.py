@@ -12,27 +12,39 @@ import safetensors
 import safetensors.numpy
 
 from s4mim_jax.errors import InputError
+from s4mim_jax.pretrained.entries import choose
 
 METADATA = '__metadata__'  # entry of an .npz that holds what a .safetensors has in its header
 READABLE = ('.safetensors', '.npz', '.pth', '.pt')
 WRITABLE = ('.safetensors', '.npz')
-_TORCH_WRAPPERS = ('state_dict', 'model', 'model_state_dict')  # keys under which training scripts save
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weights:
-    """One file: its path, its arrays by name and its text metadata (empty where it has none)."""
+    """One file: its path, its arrays by name and its text metadata (empty where it has none).
+
+    entry: which of a checkpoint's entries the arrays are ('model_ema'), None for a bare state dict.
+    entries: all of them -> number of arrays.
+    """
 
     path: str
     arrays: dict[str, np.ndarray]
     metadata: dict[str, str]
+    entry: str | None = None
+    entries: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def read_weights(source: str | os.PathLike) -> Weights:
+def read_weights(source: str | os.PathLike, entry: str | None = None) -> Weights:
     """Reads a weights file.
 
+    Args:
+      source: .safetensors, .npz or .pth.
+      entry: of a training checkpoint that holds several networks; None = the averaged one (`model_ema`)
+        if there is one, else the trained one (`model`, `state_dict`).
+
     Raises:
-      InputError: no such file, another format, a damaged file, or a .pth without PyTorch installed.
+      InputError: no such file, another format, a damaged file, no such entry, or a .pth without PyTorch
+        installed.
     """
     path = Path(source)
     if not path.is_file():
@@ -40,8 +52,9 @@ def read_weights(source: str | os.PathLike) -> Weights:
     readers = {'.safetensors': _safetensors, '.npz': _npz, '.pth': _torch, '.pt': _torch}
     if path.suffix not in readers:
         raise InputError(f'weights file {path} has an unknown format; valid: {", ".join(READABLE)}')
-    arrays, metadata = readers[path.suffix](path)
-    return Weights(str(path), arrays, metadata)
+    tree, metadata = readers[path.suffix](path)
+    arrays, chosen, found = choose(path, tree, entry)
+    return Weights(str(path), arrays, metadata, chosen, found)
 
 
 def write_weights(path: str | os.PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
@@ -79,7 +92,13 @@ def _safetensors(path):
     try:
         with safetensors.safe_open(path, framework='numpy') as file:
             metadata = dict(file.metadata() or {})
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata
+            names = list(file.keys())
+            brief = {name for name in names if file.get_slice(name).get_dtype() == 'BF16'}  # not a type of NumPy's
+            arrays = {name: file.get_tensor(name) for name in names if name not in brief}
+        if brief:
+            with safetensors.safe_open(path, framework='flax') as file:
+                arrays |= {name: np.asarray(file.get_tensor(name), np.float32) for name in brief}
+        return arrays, metadata
     except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
 
@@ -101,19 +120,28 @@ def _torch(path):
         raise InputError(f'weights file {path} is a PyTorch pickle, and PyTorch is not installed\n'
                          'install it (pip install torch), or save the weights as .safetensors or .npz'
                          ) from None
+    # Training checkpoints hold their best score, a NumPy number, which the loader refuses unless told.
+    scalar = np.float64(0).__reduce__()[0]
+    harmless = [np.dtype, *(type(np.dtype(kind)) for kind in 'fdiql'),
+                *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core'))]
     try:
         # weights_only: a pickle from the internet must not run code.
-        state = torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(harmless):
+            state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
+        if 'Weights only load failed' in str(error):
+            raise InputError(f'weights file {path} holds more than arrays, and loading that could run code\n'
+                             'valid: a state dict; where you trust the file, PyTorch makes one: '
+                             'torch.save(network.state_dict(), "weights.pth")') from None
         raise _damaged(path, str(error).split('\n')[0]) from None
-    for key in _TORCH_WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
     if not isinstance(state, dict):
         raise InputError(f'weights file {path} holds a {type(state).__name__}, not a state dict')
-    arrays = {}
-    for name, value in state.items():
+
+    def arrays(value):
+        if isinstance(value, dict):
+            return {str(key): arrays(inner) for key, inner in value.items()}
         if isinstance(value, torch.Tensor):
-            value = value.float() if value.dtype == torch.bfloat16 else value
-            arrays[name.removeprefix('module.')] = value.detach().numpy()
-    return arrays, {}
+            return (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+        return None
+
+    return arrays(state), {}

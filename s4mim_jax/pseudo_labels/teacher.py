@@ -59,21 +59,24 @@ def snapped(size: tuple[int, int], scale: float, stride: int, align_corners: boo
 
 
 def ensemble(outputs: Callable, images: jax.Array, scales: tuple[float, ...], stride: int,
-             align_corners: bool, own=None) -> Maps:
+             align_corners: bool, own=None, *, patches: bool = False) -> Maps:
     """Mean softmax over scales of the image (MaskMatch's ensemble; scales and order are ours).
 
     Args:
       outputs: images f32 [B, h, w, 3] -> models.Outputs, without gradient.
       images: f32 [B, H, W, 3], normalised.
       scales: contains 1.
+      stride: of the encoder's last map, for `snapped`. align_corners: convention of resizing.
       own: models.Outputs-like (logits, coarse) to take for scale 1 instead of a pass; None = a pass.
+      patches: the encoder is a ViT, which takes multiples of its stride in either convention.
     """
     size, full, coarse = images.shape[1:3], [], []
     for scale in sorted(scales, key=lambda s: s != 1.0):  # scale 1 first: the others follow its sizes
         if scale == 1.0:
             seen = own if own is not None else outputs(images)
         else:
-            seen = outputs(resize_bilinear(images, snapped(size, scale, stride, align_corners), align_corners))
+            scaled = snapped(size, scale, stride, align_corners and not patches)
+            seen = outputs(resize_bilinear(images, scaled, align_corners))
         full.append(resize_bilinear(jax.nn.softmax(seen.logits), size, align_corners))
         like = coarse[0] if coarse else seen.coarse
         coarse.append(resize_bilinear(jax.nn.softmax(seen.coarse), like.shape[1:3], align_corners))

@@ -85,7 +85,7 @@ def _attempt(function):
 
 def _open(group: Group, split: str, count: int, overrides) -> Gallery:
     from s4mim_jax import data
-    from s4mim_jax.data.images import decode_image, decode_mask
+    from s4mim_jax.data.samples import read_image, read_label
     from s4mim_jax.data.source import resolve_dir
     from s4mim_jax.training.run_folder import read_config
     config = read_config(group.first.path, overrides).data
@@ -98,8 +98,8 @@ def _open(group: Group, split: str, count: int, overrides) -> Gallery:
     chosen = [samples[i * len(samples) // min(count, len(samples))] for i in range(min(count, len(samples)))]
     return Gallery(
         group.dataset, split, [sample.id for sample in chosen],
-        [decode_image(source.read_bytes(sample.image), sample.image) for sample in chosen],
-        [source.lookup[decode_mask(source.read_bytes(sample.mask), sample.mask)] for sample in chosen],
+        [read_image(source, sample) for sample in chosen],
+        [read_label(source, sample) for sample in chosen],
         tuple(source.classes), source.palette)
 
 

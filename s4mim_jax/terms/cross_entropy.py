@@ -35,6 +35,16 @@ def pixel_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
     return jnp.where(label == IGNORE, 0.0, jax.nn.logsumexp(logits, axis=-1) - picked)
 
 
+def class_weighted(pixels: jax.Array, label: jax.Array, weights: tuple[float, ...]) -> jax.Array:
+    """Each pixel's loss times the weight of its class; f32 [...] of pixels' shape.
+
+    Args:
+      pixels: f32 [...], cross-entropy, 0 where the label is 255. label: integer [...]. weights: C numbers.
+    """
+    one_hot = jax.nn.one_hot(label, len(weights), dtype=pixels.dtype)
+    return pixels * jnp.sum(one_hot * jnp.asarray(weights, pixels.dtype), axis=-1)
+
+
 def filtered_cross_entropy(logits: jax.Array, target) -> Ratio:
     """Cross-entropy of the kept pixels over the number of *valid* pixels.
 

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, pixel_cross_entropy
+from s4mim_jax.errors import InputError
+from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, class_weighted, pixel_cross_entropy
 
 
 def needs(method) -> tuple[str, ...]:
@@ -17,11 +18,21 @@ def loss(scene) -> list[Ratio]:
 
 
 def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method) -> Ratio:
-    """What `method.supervised_loss` makes of logits f32 [B, H, W, C] and labels i32 [B, H, W]."""
+    """What `method.supervised_loss` makes of logits f32 [B, H, W, C] and labels i32 [B, H, W].
+
+    With `method.class_weights` each pixel counts by its class's weight in the sum, and as one in the
+    number that divides it (ours; PyTorch divides by the sum of weights, which would undo the weight of a
+    class in a batch that shows little else). OHEM chooses its pixels by their unweighted loss.
+    """
     pixels = pixel_cross_entropy(logits, label)
     known = label != IGNORE
     if method.supervised_loss == 'ohem':
         known = hard_pixels(pixels, known, method.ohem_threshold, method.ohem_keep)
+    if method.class_weights:
+        if len(method.class_weights) != logits.shape[-1]:
+            raise InputError(f'--config.method.class_weights: {len(method.class_weights)} numbers for '
+                             f'{logits.shape[-1]} classes\nvalid: one a class')
+        pixels = class_weighted(pixels, label, method.class_weights)
     return Ratio(jnp.sum(jnp.where(known, pixels, 0.0)), jnp.sum(known, dtype=jnp.int32))
 
 

@@ -5,6 +5,8 @@ and optimiser state) and `loop` (JSON: the best score so far and the sums not lo
 evaluation restores the first one only.
 """
 
+import sys
+
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
@@ -27,6 +29,26 @@ def _not_a_traceback_of_orbax(record) -> bool:
 
 # Orbax logs each failure in each of its threads with a traceback and raises it as well; saying it once is enough.
 logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
+
+
+class _QuietLoops:
+    """`sys.excepthook` that leaves out TensorStore's reports to event loops that are closed.
+
+    When one array of a save fails, Orbax ends the loop that waits for all of them, and each of the others, when
+    it is done, prints a traceback through this hook. The failure itself is raised.
+    """
+
+    def __init__(self):
+        self._next = sys.excepthook
+        sys.excepthook = self
+
+    def __call__(self, kind, error, traceback):
+        if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
+            self._next(kind, error, traceback)
+
+    def remove(self) -> None:
+        if sys.excepthook is self:  # someone else's hook may have come on top
+            sys.excepthook = self._next
 
 
 class _KeepLatestAndBest:
@@ -60,6 +82,7 @@ class Checkpoints:
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False))
         with storage.writing(self._folder, workdir):
             self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=_handlers())
+        self._quiet_loops = _QuietLoops()
 
     @staticmethod
     def exist(workdir) -> bool:
@@ -107,6 +130,7 @@ class Checkpoints:
     def close(self) -> None:
         with storage.writing(self._folder, self._workdir):
             self._manager.close()
+        self._quiet_loops.remove()
 
 
 def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best', weights: str = 'teacher'):
@@ -124,12 +148,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     """
     if weights not in ('teacher', 'student'):
         raise InputError(f'--weights={weights}: valid are teacher and student')
-    folder = storage.absolute(workdir) / storage.CHECKPOINTS
-    if not folder.is_dir():
-        raise InputError(f'{workdir}: no {storage.CHECKPOINTS}/ folder; --workdir must be a folder that train has '
-                         'written')
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    with ocp.CheckpointManager(folder, options=options, item_handlers=_handlers()) as manager:
+    with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
         stored = manager.item_metadata(step)['weights'].tree
         target = _items(abstract_state(config, num_classes))['weights']
@@ -137,13 +156,31 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
             weights, target['ema'] = 'student', None
         elif target['ema'] is None:  # config.method may be overridden; the folder decides
             target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
-        _compare(manager, step, {'weights': target}, folder)
+        _compare(manager, step, {'weights': target}, manager.directory)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         placed = jax.tree.map(lambda _: device, target)
         tree = manager.restore(step, args=ocp.args.Composite(
             weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
     return {k: chosen[k] or {} for k in ('params', 'batch_stats')}, step, weights
+
+
+def find_step(workdir, checkpoint: str = 'best') -> int:
+    """The step of a checkpoint that is asked for as best, latest or a number.
+
+    Raises:
+      InputError: no run there, no finished checkpoint, or not this one.
+    """
+    with _reader(workdir) as manager:
+        return _find_step(manager, str(checkpoint), workdir)
+
+
+def _reader(workdir) -> ocp.CheckpointManager:
+    folder = storage.absolute(workdir) / storage.CHECKPOINTS
+    if not folder.is_dir():
+        raise InputError(f'{workdir}: no {storage.CHECKPOINTS}/ folder; --workdir must be a folder that train has '
+                         'written')
+    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True), item_handlers=_handlers())
 
 
 def _find_step(manager, checkpoint, workdir) -> int:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from s4mim_jax.data import Source
-from s4mim_jax.data.images import decode_mask
+from s4mim_jax.data.samples import read_label
 from s4mim_jax.pseudo_labels import coherence_table
 from s4mim_jax.training.state import build_model
 
@@ -22,8 +22,7 @@ def with_coherence_table(config, source: Source, samples) -> object:
     spacing = (1, 1)
     if rule.resolution == 'logits':
         spacing = _logit_spacing(config, source.num_classes)
-    masks = (source.lookup[decode_mask(source.read_bytes(s.mask), s.mask)][::spacing[0], ::spacing[1]]
-             for s in samples)
+    masks = (read_label(source, s)[::spacing[0], ::spacing[1]] for s in samples)
     table = coherence_table(masks, source.num_classes, window=rule.window, connectivity=rule.connectivity)
     config = config.copy_and_resolve_references()
     config.method.selection.coherence = tuple(round(float(np.float32(v)), 6) for v in table)
@@ -31,6 +30,6 @@ def with_coherence_table(config, source: Source, samples) -> object:
 
 
 def _logit_spacing(config, num_classes):
-    model, image = build_model(config, num_classes), jax.ShapeDtypeStruct((1, *config.data.crop, 3), np.float32)
+    model, image = build_model(config, num_classes), jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), np.float32)
     outputs = jax.eval_shape(lambda x: model.apply(model.init(jax.random.key(0), x), x), image)
     return tuple(max(1, round(n / m)) for n, m in zip(config.data.crop, outputs.coarse.shape[1:3]))

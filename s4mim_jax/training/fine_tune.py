@@ -9,10 +9,11 @@ from flax import traverse_util
 from s4mim_jax import models
 from s4mim_jax.errors import InputError
 from s4mim_jax.models.initial import init_leaves, leaf_shapes
+from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.training import checkpoints, run_folder
 
 
-def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0) -> dict:
+def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0, channels: int = 3) -> dict:
     """Variables of `models.build(model_config, num_classes)` from a run's best checkpoint.
 
     The teacher's weights if the run has a teacher. With other classes the last layer, and nothing else, is
@@ -20,7 +21,8 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0)
 
     Args:
       source: run folder. model_config: config.model. num_classes: channels of the logits.
-      seed: of a last layer that does not fit.
+      seed: of a last layer that does not fit. channels: of the images; a run on RGB serves any number, see
+        `input_channels`, a run on another number that number alone.
 
     Returns:
       {'params', 'batch_stats'} of float32 arrays.
@@ -33,7 +35,11 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0)
     variables, _, _ = checkpoints.restore_weights(source, config, classes)
     stored = traverse_util.flatten_dict(variables, sep='/')
     module = models.build(model_config, num_classes)
-    shapes = leaf_shapes(module)
+    there = config.data.channels
+    if there not in (3, channels):
+        raise InputError(f'--config.model.pretrained={source}: a run on images of {there} channel(s), '
+                         f'--config.data.channels={channels}\nvalid: {there}, or a run on 3 channels')
+    shapes = leaf_shapes(module, there)
     differ = [path for path in sorted(shapes.keys() | stored.keys())
               if path not in shapes or path not in stored or shapes[path] != stored[path].shape]
     if classes != num_classes:  # a leaf of C entries along its last axis, and equal otherwise
@@ -49,6 +55,6 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0)
                          f'config {shapes.get(path, "absent")}\n'
                          f'its model: {config.model.encoder}, {config.model.decoder}, stem {config.model.stem}, '
                          f'width {config.model.width}')
-    leaves = init_leaves(module, jax.random.key(seed), lambda path: path in last)
+    leaves = init_leaves(module, jax.random.key(seed), lambda path: path in last, there)
     leaves.update({path: jnp.asarray(array) for path, array in stored.items() if path not in last})
-    return traverse_util.unflatten_dict(leaves, sep='/')
+    return with_input_channels(module, traverse_util.unflatten_dict(leaves, sep='/'), channels if there == 3 else 3)

@@ -15,10 +15,12 @@ from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.training import memory, panels, passes, run_folder, watch
 from s4mim_jax.training.checkpoints import Checkpoints
+from s4mim_jax.training.class_weights import with_class_weights
 from s4mim_jax.training.coherence import with_coherence_table
 from s4mim_jax.training.feed import device_batches
 from s4mim_jax.training.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
+from s4mim_jax.training.precision import with_precision
 from s4mim_jax.training.progress import Progress
 from s4mim_jax.training.signals import StopRequest
 from s4mim_jax.training.state import create_state
@@ -64,12 +66,16 @@ class _Run:
         if self.passes.unlabeled and not self.split.unlabeled:
             raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
                              f'{config.method.name} learns from them')
-        self.config = config = with_coherence_table(config, self.source, self.split.labeled)
+        config = with_coherence_table(config, self.source, self.split.labeled)
+        self.config = config = with_class_weights(config, self.source, self.split.labeled)
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
         if begun:
+            stored = run_folder.read_config(workdir).precision
+            self.config = config = with_precision(config, stored if stored != 'auto' else None)
             run_folder.check_same_run(workdir, config, self.split)
         else:  # weights that do not fit end here, before the folder is made
+            self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
@@ -161,8 +167,8 @@ class _Run:
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
             run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
                 'first_step_seconds': self.first_step})
-        self._say(f'done: {self.completed} steps, best {config.eval.split} mIoU {self.loop["best_miou"]:.4f} '
-                  f'at step {self.loop["best_step"]}; {self.folder}')
+        self._say(f'done: {self.completed} steps, {config.eval.split} mIoU {self.last_miou:.4f}, best '
+                  f'{self.loop["best_miou"]:.4f} at step {self.loop["best_step"]}; {self.folder}')
         return 0
 
     def _agreed_signal(self, meeting: bool) -> int | None:
@@ -233,6 +239,7 @@ class _Run:
                                           process_index=jax.process_index(), process_count=jax.process_count())
         started = time.perf_counter()
         result = self.infer(variables, batches)
+        self.last_miou = result['miou']
         best = self.loop['best_miou'] is None or result['miou'] > self.loop['best_miou']
         if best:
             self.loop |= {'best_miou': result['miou'], 'best_step': self.completed}
@@ -260,7 +267,8 @@ class _Run:
         """Writes config.json and run.json and prints what the run is."""
         config, split = self.config, self.split
         run_folder.write_json(self.folder / 'config.json', config.to_dict())
-        description = run_folder.describe_run(config, self.source, split, self.mesh)
+        sizes = {(row.height, row.width) for row in self.evaluated_table.rows.values()}
+        description = run_folder.describe_run(config, self.source, split, self.mesh, sizes)
         run_folder.write_json(self.folder / 'run.json', description)
         parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(self.state.params))
         rate = base_learning_rate(config)
@@ -274,7 +282,10 @@ class _Run:
               f'becomes {rate:g} (encoder) and {rate * config.optimizer.head_multiplier:g} (rest)\n'
               f'{jax.device_count()} device(s) {jax.devices()[0].device_kind}, mesh {dict(self.mesh.shape)}, '
               f'partition {config.partition}; evaluation {description["protocol"]}\n'
-              f'network passes of a step:\n{passes.describe(config)}', flush=True)
+              + (f'class weights ({config.method.class_balance}): ' + ', '.join(
+                  f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
+                 if config.method.class_weights else '')
+              + f'network passes of a step:\n{passes.describe(config)}', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 

@@ -41,7 +41,7 @@ def check_crop(config, num_classes: int, passes, devices: int) -> None:
     views = sum(config.batch.labeled if v in ('x', 'x_masked') else config.batch.unlabeled
                 for v in passes.views + passes.masked)
     # Float32 image, logits and their gradient of every pixel that the student sees.
-    least = views // config.batch.accumulate * height * width * 4 * (3 + 2 * num_classes) // devices
+    least = views // config.batch.accumulate * height * width * 4 * (config.data.channels + 2 * num_classes) // devices
     if limit and least > limit:
         raise InputError(f'--config.data.crop=({height}, {width}): images and logits alone need '
                          f'{least / 2**30:.1f} GiB a device, there are {limit / 2**30:.1f}\n'

@@ -12,7 +12,7 @@ from s4mim_jax.training.passes import MASKED, plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.training.state import build_model
 from s4mim_jax.views.keys import Draws
-from s4mim_jax.views.normalize import denormalize
+from s4mim_jax.views.normalize import as_rgb, denormalize, statistics
 
 VOID = (96, 96, 96)
 
@@ -31,7 +31,8 @@ def make_look(config, num_classes: int, mesh) -> Callable:
                 config.batch.unlabeled if passes.unlabeled else config.batch.labeled)
 
     def bytes_of(images):
-        return jnp.clip(jnp.round(denormalize(images[:count])), 0, 255).astype(jnp.uint8)
+        pixels = denormalize(images[:count], *statistics(config.data))
+        return as_rgb(jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8))
 
     def look(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}

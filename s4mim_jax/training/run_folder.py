@@ -13,6 +13,7 @@ from etils.epath import Path
 
 from s4mim_jax import evaluation
 from s4mim_jax.config import base
+from s4mim_jax.data.sizes import network_size
 from s4mim_jax.errors import InputError
 from s4mim_jax.overrides import assign
 from s4mim_jax.training import storage
@@ -150,8 +151,12 @@ def _fill(node, values, path, prefix):
             node[key] = tuple(value) if isinstance(value, list) else value
 
 
-def describe_run(config, source, split, mesh) -> dict:
-    """What the numbers of a run depend on beside its config, for run.json."""
+FEW_SIZES = 8  # so many are listed in run.json; photographs of a collection have hundreds
+
+
+def describe_run(config, source, split, mesh, evaluated=()) -> dict:
+    """What the numbers of a run depend on beside its config, for run.json. evaluated: own sizes of the images scored."""
+    sizes = sorted({network_size(own, config) for own in evaluated})
     device = jax.devices()[0]
     return {
         'classes': list(source.classes),
@@ -162,6 +167,7 @@ def describe_run(config, source, split, mesh) -> dict:
         'batch': {'labeled': config.batch.labeled, 'unlabeled': config.batch.unlabeled,
                   'reference': config.optimizer.reference_batch},
         'protocol': evaluation.describe(config),
+        'input_sizes': [list(size) for size in sizes] if len(sizes) <= FEW_SIZES else None,  # at the network
         'git': git_hash(),
         'python': platform.python_version(),
         'versions': {name: _version(name) for name in PACKAGES},

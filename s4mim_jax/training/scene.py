@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from s4mim_jax.data.source import IGNORE
+from s4mim_jax.models import feature_stride, size_multiple
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Maps, Target, ensemble, nearest, select
 from s4mim_jax.training.passes import DROPPED, MASKED, STRONG, Passes
@@ -108,8 +109,8 @@ def _teach(model, config, passes, variables, teacher, images, own, collectives) 
     weights = variables if passes.teacher == 'self' else teacher
     weights = jax.lax.stop_gradient({**weights, 'params': network_parameters(weights['params'])})
     outputs = lambda seen: model.apply(weights, seen, train=False)
-    look = lambda seen, own: ensemble(outputs, seen, passes.scales, config.model.output_stride,
-                                      config.model.align_corners, own)
+    look = lambda seen, own: ensemble(outputs, seen, passes.scales, feature_stride(config.model),
+                                      config.model.align_corners, own, patches=size_multiple(config.model) > 1)
     maps = {}
     seen = (['w'] if passes.teacher == 'ema' else []) + (['partner'] if passes.partner else [])
     if passes.teacher == 'self':

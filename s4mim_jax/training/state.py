@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax import models
+from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.models.pixel_decoder import PixelDecoder
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.training import passes
 from s4mim_jax.training.optimizer import make_optimizer
+from s4mim_jax.training.precision import compute_dtype
 from s4mim_jax.views.keys import stream
 
 
@@ -42,10 +44,6 @@ def network_parameters(params: dict) -> dict:
     return {name: value for name, value in params.items() if name != 'pixel_decoder'}
 
 
-def compute_dtype(config):
-    return jnp.bfloat16 if config.precision == 'bfloat16' else jnp.float32
-
-
 def build_model(config, num_classes: int, axis_name=None):
     """The network of a whole config, with its compute dtype."""
     return models.build(config.model, num_classes, dtype=compute_dtype(config), axis_name=axis_name)
@@ -54,7 +52,8 @@ def build_model(config, num_classes: int, axis_name=None):
 def build_pixel_decoder(config) -> PixelDecoder:
     """S4MIM's pixel decoder, for the encoder of a whole config."""
     mim = config.method.mim
-    return PixelDecoder(mim.width, config.model.output_stride, mim.layers, dtype=compute_dtype(config))
+    return PixelDecoder(mim.width, models.feature_stride(config.model), mim.layers, dtype=compute_dtype(config),
+                        channels=config.data.channels)
 
 
 def initial_variables(config, num_classes: int) -> dict:
@@ -63,22 +62,24 @@ def initial_variables(config, num_classes: int) -> dict:
     The network starts from the same values whatever else the method trains beside it.
     """
     model = build_model(config, num_classes)
-    source = config.model.pretrained
+    source, channels = config.model.pretrained, config.data.channels
     if source and os.path.isdir(source):
         from s4mim_jax.training import fine_tune  # restores checkpoints, which know this module
-        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed)
+        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels)
     elif source:
         from s4mim_jax import pretrained  # readers are needed only here
-        variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed)
+        say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
+        variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed, say=say)
+        variables = with_input_channels(model, variables, channels)
     else:
-        variables = models.init_variables(model, stream(config.seed, 'init', 0))
+        variables = models.init_variables(model, stream(config.seed, 'init', 0), channels)
     if not config.method.class_wise_mim:
         return variables
     return {**variables, 'params': {**variables['params'], 'pixel_decoder': _pixel_decoder_parameters(config, model)}}
 
 
 def _pixel_decoder_parameters(config, model) -> dict:
-    image = jnp.zeros((1, *config.data.crop, 3))
+    image = jnp.zeros((1, *config.data.crop, config.data.channels))
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image))
     last = jax.eval_shape(lambda v: model.apply(v, image), variables).features[-1]
     init = jax.jit(lambda key: build_pixel_decoder(config).init(
@@ -99,7 +100,7 @@ def _assemble(config, variables, seed) -> TrainState:
 def abstract_state(config, num_classes: int) -> TrainState:
     """Shapes and dtypes of the state, without computing anything."""
     model = build_model(config, num_classes)
-    image = jax.ShapeDtypeStruct((1, *config.data.crop, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), jnp.float32)
 
     def begin(image):
         variables = model.init(jax.random.key(0), image, train=False)

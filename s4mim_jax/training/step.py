@@ -43,10 +43,10 @@ def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False
       donate: give the old state's memory to the new one (the caller must not use it again).
 
     batch:
-      labeled    {image u8 [B, H, W, 3], label u8 [B, H, W] with 255 = ignore, index i32 [B]}
-      unlabeled  {image u8 [B, P, H, W, 3], valid bool [B, P, H, W], index i32 [B]} and, only to
+      labeled    {image u8 [B, H, W, D], label u8 [B, H, W] with 255 = ignore, index i32 [B]}
+      unlabeled  {image u8 [B, P, H, W, D], valid bool [B, P, H, W], index i32 [B]} and, only to
                  watch the pseudo-labels, optionally label u8 [B, P, H, W]. P = 2 with a CutMix
-                 partner of its own, else 1. Methods without unlabelled terms ignore it.
+                 partner of its own, else 1. Methods without unlabelled terms ignore it. D = config.data.channels.
 
     Returns:
       the jitted step. metrics: name -> Metric; names of losses begin with `loss`.

@@ -1,6 +1,6 @@
 """Colour operations on one image (vmap over a batch), with the semantics of torchvision and Pillow.
 
-Every operation takes float32 [H, W, 3] in 0..1 with traced parameters and clips its result to 0..1,
+Every operation takes float32 [H, W, 3] (`jitter` any number of channels) in 0..1 with traced parameters and clips its result to 0..1,
 as torchvision does after each operation. Hue is dm-pix's; dm-pix's other operations mean something
 else (additive brightness, contrast about each channel's own mean, saturation in HSV), so those
 three are ours.
@@ -50,21 +50,34 @@ def grayscale(image: jax.Array) -> jax.Array:
 def jitter(key: jax.Array, image: jax.Array, config) -> jax.Array:
     """ColorJitter: the four operations in a random order, each with its own random strength.
 
+    An image of another number of channels than three has no hue, saturation and luma: brightness and
+    contrast, in the order drawn for them, act on all of its channels, and the mean that contrast blends
+    with is that of all channels (ours).
+
     Args:
       key: one typed key.
-      image: float32 [H, W, 3] in 0..1.
+      image: float32 [H, W, C] in 0..1.
       config: `config.views`; factors of brightness, contrast and saturation ~ U(max(0, 1 - b), 1 + b),
         hue shift ~ U(-h, h) turns.
 
     Returns:
-      float32 [H, W, 3] in 0..1.
+      float32 [H, W, C] in 0..1.
     """
     # One draw of eight numbers: every further call of jax.random adds a second to compile times.
     drawn = jax.random.uniform(key, (8,), minval=-1.0)
     order = jnp.argsort(drawn[:4])
     strengths = jnp.array([config.brightness, config.contrast, config.saturation], jnp.float32)
     factors = jnp.maximum(1.0 + strengths * drawn[4:7], 0.0)
+    if image.shape[-1] != 3:
+        return _without_color(image, jnp.argmax(order == _BRIGHTNESS) < jnp.argmax(order == _CONTRAST), factors)
     return apply_in_order(image, order, factors, config.hue * drawn[7])
+
+
+def _without_color(image, brightness_first, factors):
+    """Brightness and contrast in a traced order, on all channels alike."""
+    image = brightness(image, jnp.where(brightness_first, factors[_BRIGHTNESS], 1.0))
+    image = _blend(image, factors[_CONTRAST], jnp.mean(image))
+    return brightness(image, jnp.where(brightness_first, 1.0, factors[_BRIGHTNESS]))
 
 
 def apply_in_order(image: jax.Array, order: jax.Array, factors: jax.Array, shift: jax.Array) -> jax.Array:

@@ -9,16 +9,17 @@ from s4mim_jax.views import blur, color
 def photometric(keys: jax.Array, images: jax.Array, config) -> jax.Array:
     """UniMatch's strong view (V1 and V2 alike): ColorJitter, then grayscale, then Gaussian blur.
 
-    An operation of probability 0 is not built at all. What happens to an image depends on its key
+    Grayscale exists for three channels alone, as do saturation and hue; other images have brightness,
+    contrast and blur. An operation of probability 0 is not built at all. What happens to an image depends on its key
     alone, not on its place in the batch or on the other images.
 
     Args:
       keys: typed keys [B] (`jax.random.key`), one per global example.
-      images: float32 [B, H, W, 3] in 0..1.
+      images: float32 [B, H, W, C] in 0..1.
       config: `config.views`.
 
     Returns:
-      float32 [B, H, W, 3] in 0..1.
+      float32 [B, H, W, C] in 0..1.
     """
     return jax.vmap(lambda key, image: _one(key, image, config))(keys, images)
 
@@ -30,7 +31,7 @@ def _one(key, image, config):
     if config.jitter_probability:
         jittered = color.jitter(jitter_key, image, config)
         image = jnp.where(jitter_chance < config.jitter_probability, jittered, image)
-    if config.grayscale_probability:
+    if config.grayscale_probability and image.shape[-1] == 3:
         image = jnp.where(gray_chance < config.grayscale_probability, color.grayscale(image), image)
     if config.blur_probability:
         low, high = config.blur_sigma

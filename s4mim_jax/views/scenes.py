@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from s4mim_jax.parallel.collectives import Collectives
 from s4mim_jax.views.cutmix import cutmix_boxes, paste
 from s4mim_jax.views.keys import Draws
-from s4mim_jax.views.normalize import normalize
+from s4mim_jax.views.normalize import normalizer
 from s4mim_jax.views.photometric import photometric
 
 
@@ -16,14 +16,14 @@ def build_views(names: tuple[str, ...], batch: dict, config, draws: Draws, colle
     Args:
       names: views wanted among x, w, s1, s2, w_photometric (a strong view without CutMix) and
         partner (the weak view of the CutMix partner).
-      batch: labeled.image u8 [B, H, W, 3]; unlabeled.image u8 [B, P, H, W, 3] and index i32 [B].
-      config: reads views, method.cutmix. draws: randomness of the step.
+      batch: labeled.image u8 [B, H, W, C]; unlabeled.image u8 [B, P, H, W, C] and index i32 [B].
+      config: reads views, method.cutmix and the statistics of data. draws: randomness of the step.
 
     Returns:
-      (images: name -> f32 [B, H, W, 3] normalised,
+      (images: name -> f32 [B, H, W, C] normalised,
        boxes: strong view -> bool [B, H, W], True where the partner is pasted; {} without CutMix).
     """
-    images, boxes = {}, {}
+    normalize, images, boxes = normalizer(config.data), {}, {}
     if 'x' in names:
         images['x'] = normalize(batch['labeled']['image'])
     if 'w' in names:
@@ -41,13 +41,13 @@ def build_views(names: tuple[str, ...], batch: dict, config, draws: Draws, colle
 
 
 def _photometric(stream, unlabeled, slot, config, draws):
-    """Photometric view f32 [B, H, W, 3] in 0..1 of the crop (slot 0) or its partner (slot 1)."""
+    """Photometric view f32 [B, H, W, C] in 0..1 of the crop (slot 0) or its partner (slot 1)."""
     keys = draws.keys(f'photometric/{stream}', unlabeled['index'])
     return photometric(keys, unlabeled['image'][:, slot].astype(jnp.float32) / 255.0, config.views)
 
 
 def _strong(name, unlabeled, config, draws, collectives):
-    own = _photometric(name, unlabeled, 0, config, draws)
+    normalize, own = normalizer(config.data), _photometric(name, unlabeled, 0, config, draws)
     if config.method.cutmix.probability == 0:
         return normalize(own * 255.0), None
     keys = draws.keys(f'cutmix/{name}', unlabeled['index'])

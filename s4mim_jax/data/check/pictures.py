@@ -3,9 +3,10 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.samples import read_image, read_label
 from s4mim_jax.data.source import IGNORE, Sample, Source
 from s4mim_jax.errors import InputError
+from s4mim_jax.views.normalize import as_rgb
 
 CELL = (240, 320)  # largest height and width of a picture
 MARGIN, LINE, FONT = 8, 18, 13  # pixels
@@ -44,8 +45,8 @@ def samples(source: Source, groups: dict[str, tuple[Sample, ...]], same: dict[st
 def _row(source: Source, group: str, sample: Sample) -> Image.Image | None:
     """Caption, pictures, legend."""
     try:
-        image = decode_image(source.read_bytes(sample.image), sample.image)
-        raw = decode_mask(source.read_bytes(sample.mask), sample.mask) if sample.mask else None
+        image = as_rgb(read_image(source, sample))
+        label = read_label(source, sample) if sample.mask else None
     except InputError:
         return None
     height, width = image.shape[:2]
@@ -53,8 +54,7 @@ def _row(source: Source, group: str, sample: Sample) -> Image.Image | None:
     size = max(int(width * scale), 1), max(int(height * scale), 1)
     small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     cells, legend = [small], []
-    if raw is not None:
-        label = source.lookup[raw]
+    if label is not None:
         colors = colored(np.array(Image.fromarray(label).resize(size, Image.Resampling.NEAREST)), source.palette)
         cells += [colors, ((small.astype(np.uint16) + colors) // 2).astype(np.uint8)]
         ids, pixels = np.unique(label, return_counts=True)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from s4mim_jax.data.check.table import refuse_only_ignore, valid_values
-from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.images import decode_image, read_mask
+from s4mim_jax.data.mask_colors import unpacked
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.source import IGNORE, Sample, Source
 from s4mim_jax.data.walk import walk
@@ -76,7 +77,8 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
     samples = list(dict.fromkeys(s for group in groups.values() for s in group))
     used = {path for name in needed for s in groups.get(name, ()) for path in (s.image, s.mask) if path}
     facts, errors = walk([('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask],
-                         source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp)
+                         source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp,
+                         pixels=source.pixels, colors=source.colors)
     pixels, digests = {}, {}
     if decode:
         pixels, digests, broken = _decode(source, [path for path in facts], facts)
@@ -102,9 +104,9 @@ def _decode(source, paths, facts):
         try:
             data = source.read_bytes(path)
             if hasattr(facts[path], 'values'):
-                counts = np.bincount(decode_mask(data, path).ravel(), minlength=256)
+                counts = np.bincount(read_mask(data, path, source.colors)[0].ravel(), minlength=256)
                 return np.flatnonzero(counts), counts[counts > 0]
-            decode_image(data, path)
+            decode_image(data, path, source.pixels)
             return hashlib.sha256(data).digest()
         except InputError as error:
             return error
@@ -122,7 +124,7 @@ def _decode(source, paths, facts):
 
 
 def _mask_findings(source, samples, facts, used) -> list[Finding]:
-    """Masks of another size than their image, and of values outside the classes."""
+    """Masks of another size than their image, of unknown colours, and of values outside the classes."""
     findings, count = [], source.num_classes
     for sample in samples:
         mask, image = facts.get(sample.mask), facts.get(sample.image)
@@ -130,6 +132,10 @@ def _mask_findings(source, samples, facts, used) -> list[Finding]:
             findings.append(Finding('another size than the image', sample.mask,
                                     f'{sample.mask}: {mask.height}x{mask.width}, its image {sample.image} is '
                                     f'{image.height}x{image.width} (height x width)', sample.mask in used))
+        if mask and mask.unknown:
+            colors = ', '.join(f'{unpacked(code)} in {pixels} pixels' for code, pixels in mask.unknown)
+            findings.append(Finding('colours that classes.txt does not list', sample.mask,
+                                    f'{sample.mask}: {colors}', sample.mask in used))
         if mask and (wrong := [v for v in mask.values if count <= source.lookup[v] < IGNORE]):
             findings.append(Finding('values outside the classes', sample.mask,
                                     f'{sample.mask}: values {", ".join(map(str, wrong))}; valid: '

@@ -6,6 +6,7 @@ All problems of one kind are reported together, with a few of the files and thei
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from s4mim_jax.data.mask_colors import unpacked
 from s4mim_jax.data.source import IGNORE, Sample, Source, read_file
 from s4mim_jax.data.walk import walk
 from s4mim_jax.errors import InputError
@@ -62,7 +63,8 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
     samples = list(dict.fromkeys(samples))
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     paths = [('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask]
-    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
+    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp,
+                         pixels=source.pixels, colors=source.colors)
     _report(list(errors.values()), 'files cannot be used')
 
     labeled = [s for s in samples if s.mask]
@@ -70,6 +72,7 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
              f'{_size(facts[s.image])} (height x width)'
              for s in labeled if _size(facts[s.mask]) != _size(facts[s.image])],
             'masks differ from their image in size')
+    _require_known_colors(labeled, facts)
     _require_classes(source, labeled, facts)
     refuse_only_ignore(source, labeled, facts, cache_dir=cache)
     lookup = source.lookup.tolist()
@@ -92,6 +95,23 @@ def mask_values(samples: Iterable[Sample], base: str, cache_dir: str | None) -> 
     facts, errors = walk(paths, read_file, base=base, cache_dir=cache_dir)
     _report(list(errors.values()), 'masks cannot be used')
     return {value for mask in facts.values() for value in mask.values}
+
+
+def _require_known_colors(samples: list[Sample], facts: dict) -> None:
+    """Names the unknown colours of all colour masks, the most frequent first, with counts and a file each."""
+    found: dict[int, list] = {}
+    for mask in dict.fromkeys(s.mask for s in samples):
+        for code, count in facts[mask].unknown:
+            entry = found.setdefault(code, [0, 0, mask])
+            entry[0], entry[1] = entry[0] + count, entry[1] + 1
+    if not found:
+        return
+    worst = sorted(found.items(), key=lambda item: -item[1][0])
+    lines = '; '.join(f'{unpacked(code)}: {count} pixels in {masks} mask(s), e.g. {first}'
+                      for code, (count, masks, first) in worst[:4])
+    more = f'; and {len(worst) - 4} more' if len(worst) > 4 else ''
+    raise InputError(f'masks hold colours that classes.txt does not list: {lines}{more}\n'
+                     'valid: the colours of classes.txt; a line `255 void r g b` names one to ignore')
 
 
 def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None:
@@ -126,7 +146,7 @@ def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, ca
     others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
     # Files among them that cannot be read are reported when they are asked for.
     paths = [('mask', mask) for mask in sorted(others)]
-    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
+    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp, colors=source.colors)
     seen |= {value for mask in found.values() for value in mask.values}
     if seen <= suspicious:
         count = len({s.mask for s in samples}) + len(found)

@@ -1,0 +1,172 @@
+"""Writes a trained run as a folder that predicts without its config, checkpoints and the networks' code.
+
+    python -m s4mim_jax.export --workdir=runs/unimatch --output=model [--sizes=480x640,720x960] [--platforms=cpu,cuda]
+    python -m s4mim_jax.predict --workdir=model --output=predictions photos/
+
+A network is exported for fixed heights and widths and any number of images: those of `data.resize`, the window of
+`--config.eval.mode=sliding`, which takes images of any size, or else --sizes, by default the sizes of the run's
+evaluation images.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from absl import flags
+import jax
+from jax import export
+import jax.numpy as jnp
+import numpy as np
+
+from s4mim_jax import command, models
+from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation.inference import class_values, window_values
+from s4mim_jax.exported import FORMAT, MODEL, NETWORKS, WEIGHTS, describe_settings, is_export
+from s4mim_jax.predictor import Settings, settings_from
+from s4mim_jax.pretrained.readers import write_weights
+from s4mim_jax.training import checkpoints, run_folder
+from s4mim_jax.training.precision import compute_dtype
+from s4mim_jax.validate import validate
+
+PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}  # asked for -> jax.export's name
+BACKENDS = {'cpu': 'cpu', 'cuda': 'gpu', 'tpu': 'tpu'}  # jax.export's name -> jax.default_backend()
+
+
+def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teacher', overrides=(),
+               sizes: list[tuple[int, int]] = (), platforms: tuple[str, ...] = ()) -> dict:
+    """Writes the folder `output`, replacing an earlier export in it; returns what model.json holds.
+
+    Args:
+      workdir, checkpoint, weights, overrides: as `s4mim_jax.load` takes them.
+      sizes: (height, width) at the network, for images that are seen whole; () = those of the run.
+      platforms: of PLATFORMS; () = where JAX runs by default.
+
+    Raises:
+      InputError: no such run, checkpoint, weights or platform; no sizes known, or sizes that do not fit; a folder
+        that holds something else or cannot be written.
+    """
+    output = Path(output)
+    if output.exists() and not (output.is_dir() and (is_export(output) or not any(output.iterdir()))):
+        raise InputError(f'--output={output} holds something else; name a new folder')
+    config = run_folder.read_config(workdir, overrides)
+    validate(config)
+    run = run_folder.read_json(Path(workdir) / 'run.json')
+    settings = settings_from(config)
+    sizes = choose_sizes(settings, sizes, run.get('input_sizes'), workdir)
+    chosen = _platforms(platforms)
+    variables, step, kind = checkpoints.restore_weights(workdir, config, len(run['classes']), str(checkpoint), weights)
+    arrays = _flat(variables)
+    model = {'format': FORMAT, 'classes': run['classes'], 'palette': run['palette'], 'step': step, 'weights': kind,
+             'method': config.method.name, 'encoder': config.model.encoder, 'decoder': config.model.decoder,
+             'precision': config.precision, 'settings': describe_settings(settings),
+             'run': {key: run.get(key) for key in ('config_hash', 'git', 'versions', 'split')},
+             'jax': jax.__version__, 'networks': []}
+    temporary = output.with_name(f'.{output.name}-{os.getpid()}')
+    try:
+        (temporary / NETWORKS).mkdir(parents=True)
+        for platform in chosen:
+            for height, width in sizes:
+                file = f'{NETWORKS}/{platform}-{height}x{width}'
+                artefact = _artefact(config, settings, len(run['classes']), arrays, (height, width), platform)
+                (temporary / file).write_bytes(artefact)
+                model['networks'].append({'platform': BACKENDS[platform], 'size': [height, width], 'file': file})
+                print(f'{file}: {len(artefact) / 1e6:.1f} MB', flush=True)
+        write_weights(temporary / WEIGHTS, arrays, {'format': FORMAT})
+        (temporary / MODEL).write_text(json.dumps(model, indent=1) + '\n')
+        if output.exists():
+            shutil.rmtree(output)
+        temporary.replace(output)
+    except OSError as error:
+        raise InputError(f'--output={output} cannot be written ({error.strerror}); name a folder that you may write') from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return model
+
+
+def choose_sizes(settings: Settings, asked, known, workdir) -> list[tuple[int, int]]:
+    """The sizes that networks are exported for."""
+    protocol = settings.protocol
+    if protocol.mode == 'sliding':
+        if protocol.augmented:
+            raise InputError('--config.eval.scales and --config.eval.flip: exported windows are seen once\n'
+                             'set --config.eval.scales="(1.0,)" --config.eval.flip=false, or --config.eval.mode=whole')
+        return [tuple(protocol.window)]
+    if settings.resize and not asked:
+        return [settings.input_size(settings.resize)]
+    sizes = list(asked) or [tuple(size) for size in known or ()]
+    if not sizes:
+        raise InputError(f'{workdir}: its images have many sizes; a network is exported for fixed ones\n'
+                         'give --sizes=480x640,..., or --config.eval.mode=sliding, which takes images of any size')
+    for size in sizes:
+        height, width = settings.input_size(size)
+        if (height, width) != size:
+            raise InputError(f'--sizes={size[0]}x{size[1]}: the network sees such an image at {height}x{width}; give that')
+    return sizes
+
+
+def _platforms(asked: tuple[str, ...]) -> list[str]:
+    names = asked or (jax.default_backend(),)
+    for name in names:
+        if name not in PLATFORMS:
+            raise InputError(f'--platforms={",".join(names)}: {name!r} is unknown\nvalid: cpu, cuda, tpu')
+    return list(dict.fromkeys(PLATFORMS[name] for name in names))
+
+
+def _flat(variables) -> dict[str, np.ndarray]:
+    paths = jax.tree_util.tree_leaves_with_path(variables)
+    return {'/'.join(key.key for key in path): np.asarray(leaf) for path, leaf in paths}
+
+
+def _artefact(config, settings: Settings, num_classes: int, arrays, size, platform: str) -> bytes:
+    """A serialized jax.export of the network with everything between bytes and class values."""
+    from flax import traverse_util
+    module = models.build(config.model, num_classes, dtype=compute_dtype(config, BACKENDS[platform]),
+                          platform=BACKENDS[platform])
+    apply_fn = lambda variables, images: module.apply(variables, images, train=False).logits
+    look = window_values if settings.protocol.mode == 'sliding' else class_values
+
+    def see(arrays, images):
+        return look(apply_fn, traverse_util.unflatten_dict(arrays, sep='/'), images, settings.protocol)
+
+    batch, = export.symbolic_shape('b')
+    images = jax.ShapeDtypeStruct((batch, *size, settings.pixels.channels), jnp.uint8)
+    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
+    return export.export(jax.jit(see), platforms=[platform])(shapes, images).serialize()
+
+
+def _read_sizes(text: str | None) -> list[tuple[int, int]]:
+    parts = (text or '').replace(' ', '').split(',') if text else []
+    if not all(re.fullmatch(r'[1-9]\d*x[1-9]\d*', part) for part in parts):
+        raise InputError(f'--sizes={text}: valid are HEIGHTxWIDTH with commas between, such as 480x640,720x960')
+    return [tuple(map(int, part.split('x'))) for part in parts]
+
+
+def main(positional, config_file, overrides) -> int:
+    values = flags.FLAGS
+    if positional:
+        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    if config_file:
+        raise InputError(f'--config={config_file}: export takes its config from --workdir; '
+                         'single keys are set by --config.KEY=VALUE')
+    for name, purpose in (('workdir', 'of the run'), ('output', 'to write to')):
+        if not values[name].value:
+            raise InputError(f'--{name} is missing; name the folder {purpose}')
+    platforms = tuple(values.platforms.split(',')) if values.platforms else ()
+    model = export_run(values.workdir, values.output, values.checkpoint, values.weights, overrides,
+                       _read_sizes(values.sizes), platforms)
+    print(f'{values.output}: {model["weights"]} weights of step {model["step"]}, {len(model["classes"])} classes, mode '
+          f'{model["settings"]["protocol"]["mode"]}\nuse it: python -m s4mim_jax.predict --workdir={values.output} '
+          '--output=FOLDER IMAGES')
+    return 0
+
+
+if __name__ == '__main__':
+    flags.DEFINE_string('workdir', None, 'folder of the run')
+    flags.DEFINE_string('output', None, 'folder to write')
+    flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
+    flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
+    flags.DEFINE_string('sizes', None, 'HEIGHTxWIDTH at the network, with commas between')
+    flags.DEFINE_string('platforms', None, 'cpu, cuda, tpu, with commas between; default: where JAX runs')
+    command.run(main)

@@ -1,0 +1,20 @@
+"""The table of naming schemes. A new one is a file with a `Scheme` and a line here."""
+
+from s4mim_jax.pretrained.schemes import deeplabv3plus, dinov2, dpt, mobilenet, ours, resnet
+from s4mim_jax.pretrained.schemes.scheme import Found, Layout, Scheme, Source
+
+__all__ = ['DECODERS', 'ENCODERS', 'SCHEMES', 'Found', 'Layout', 'Scheme', 'Source', 'ours']
+
+ENCODERS = (
+    resnet.RESNET,
+    mobilenet.TORCHVISION,
+    mobilenet.TIMM,
+    dinov2.OFFICIAL,
+    dinov2.TIMM,
+    dinov2.HUGGING_FACE,
+)
+DECODERS = (
+    deeplabv3plus.DEEPLABV3PLUS,
+    dpt.DPT,
+)
+SCHEMES = ENCODERS + DECODERS
