@@ -140,6 +140,35 @@ def test_masks_of_0_and_255(tmp_path):
     assert run(root, 'data.label_map=0:0,255:1')['refused'] == 0
 
 
+def test_colour_masks(root):
+    """Read by the colours of classes.txt; a colour that is not there is named with its pixels."""
+    (root / 'classes.txt').write_text('0 ground 10 20 30\n1 tree 0 200 0\n2 house 200 0 0\n255 void 0 0 0')
+    colors = np.array([(10, 20, 30), (0, 200, 0), (200, 0, 0), (0, 0, 0)], np.uint8)
+    for path in (root / 'masks').rglob('*.png'):
+        Image.fromarray(colors[np.resize(np.arange(4), (12, 16))]).save(path)
+    result = run(root)
+    assert result['refused'] == 0 and list(result['groups']['train']['pixels'].values()) == [6 * 48] * 3
+    odd = colors[np.resize(np.arange(4), (12, 16))]
+    odd[0, :3] = (1, 2, 3)
+    Image.fromarray(odd).save(root / 'masks/train/t2.png')
+    result = run(root)
+    assert findings(result, 'colours that classes.txt does not list') == ['t2.png'] and result['refused'] == 1
+    assert '(1, 2, 3) in 3 pixels' in next(f['message'] for f in result['findings'] if 'colours' in f['kind'])
+    assert training_refuses(root)
+
+
+def test_images_of_one_channel(root):
+    for path in (root / 'images').rglob('*.jpg'):
+        with Image.open(path) as image:
+            image.convert('L').save(path)
+    result = run(root, 'data.channels=1')
+    assert result['refused'] == 0
+    source = open_source(data_config('folder', root, channels=1))
+    assert pictures.samples(source, {'val': source.splits['val']}, {}, 1).mode == 'RGB'
+    colored = run(root)  # three channels are made of one
+    assert colored['refused'] == 0
+
+
 def test_copies_and_shared_images(root):
     write_image(root / 'images/train/t1.jpg', seed=1)
     (root / 'images/val/v1.jpg').write_bytes((root / 'images/train/t3.jpg').read_bytes())

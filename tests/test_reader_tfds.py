@@ -265,6 +265,12 @@ def test_our_own_dataset(tmp_path, monkeypatch):
         assert own.read_bytes(mine.mask) == source.read_bytes(theirs.mask)
 
 
+@pytest.mark.parametrize('key', ['tfds_image', 'tfds_label', 'tfds_splits'])
+def test_keys_of_another_reader(tmp_path, key):
+    with pytest.raises(InputError, match=f'data.{key}=photo: only for --config.data.name=tfds:NAME, .* is folder'):
+        open_source(data_config('folder', tmp_path, **{key: 'photo'}))
+
+
 def test_keys_on_the_command_line():
     overrides = [('data.name', 'tfds:fields'), ('data.tfds_image', 'photo'), ('data.tfds_label', 'area'),
                  ('data.tfds_splits', 'train=train[:6],val=train[6:]')]

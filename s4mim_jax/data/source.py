@@ -106,7 +106,12 @@ def open_source(data) -> Source:
     Raises:
       InputError: unknown name, missing folder, or whatever the reader finds wrong.
     """
-    module, function = READERS[reader_name(data.name)].split(':')
+    reader = reader_name(data.name)
+    for key in ('tfds_image', 'tfds_label', 'tfds_splits'):
+        if reader != 'tfds' and data[key] is not None:
+            raise InputError(f'--config.data.{key}={data[key]}: only for --config.data.name=tfds:NAME, and the name '
+                             f'is {data.name}')
+    module, function = READERS[reader].split(':')
     source = getattr(importlib.import_module(module), function)(resolve_dir(data), data)
     return replace(source, pixels=pixel_format(data))
 

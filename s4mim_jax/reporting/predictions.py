@@ -68,7 +68,8 @@ def predict(groups: list[Group], count: int, overrides: Sequence[tuple[str, str]
 def _place(group: Group, overrides) -> str:
     """What decides which images and labels a group has."""
     config = group.first.config | dict(overrides)
-    return repr([config.get(key) for key in ('data.name', 'data.dir', 'data.label_map')])
+    return repr([config.get(f'data.{key}') for key in ('name', 'dir', 'label_map', 'tfds_image', 'tfds_label',
+                                                       'tfds_splits')])
 
 
 def _attempt(function):
