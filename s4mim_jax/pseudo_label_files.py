@@ -81,7 +81,8 @@ class PseudoLabels:
             raise InputError(f'--ignore_below={threshold:g}: a probability, 0 .. 1')
         self._output, self._threshold, self._palette = output, threshold, palette
         lookup = mask_lookup(label_map)
-        self._raw = np.array([_value_of(lookup, label, label_map) for label in (*range(len(classes)), IGNORE)], np.uint8)
+        labels = (*range(len(classes)), IGNORE)
+        self._raw = np.array([_value_of(lookup, label, label_map) for label in labels], np.uint8)
         self._colors = np.zeros((256, 3), np.uint8)
         self._colors[self._raw] = np.concatenate([palette, [VOID]])
 

@@ -213,7 +213,8 @@ def test_the_cache_of_the_walk_knows_the_format(tmp_path):
     source = data.open_source(data_config('folder', root, **settings))
     data.check_samples(source, source.splits['train'])
     assert pixel_format(data_config('folder', root, **settings)) == source.pixels
-    for other, message in (({'channels': 4}, 'value_range'), ({'channels': 2, 'value_range': (0, 9)}, 'data.channels=2')):
+    for other, message in (({'channels': 4}, 'value_range'),
+                           ({'channels': 2, 'value_range': (0, 9)}, 'data.channels=2')):
         source = data.open_source(data_config('folder', root, **other))
         with pytest.raises(InputError, match=message):
             data.check_samples(source, source.splits['train'])
