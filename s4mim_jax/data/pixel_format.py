@@ -45,7 +45,7 @@ class PixelFormat:
             span = f'{finite.min():g} .. {finite.max():g}' if finite.size else 'none'
             raise InputError(
                 f'{name}: values of type {values.dtype} ({span}), but --config.data.value_range=None takes 8 bits\n'
-                'set --config.data.value_range="(LOW, HIGH)", the raw values that become black and white in all images: '
+                'set --config.data.value_range="(LOW, HIGH)", the raw values that become black and white, such as '
                 '(0, 4095) for 12 bits')
         low, high = self.value_range
         if values.dtype in (np.uint8, np.uint16):  # a table is exact and fast
