@@ -51,6 +51,7 @@ def main(positional, config_file, overrides) -> int:
         threshold = 0.9 if values.ignore_below is None else values.ignore_below
         pseudo = pseudo_labels.PseudoLabels(output, threshold, predictor.classes, predictor.palette,
                                             predictor.config.data.label_map)
+        pseudo.refuse_existing(names)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

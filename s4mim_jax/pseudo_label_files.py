@@ -86,6 +86,13 @@ class PseudoLabels:
         self._colors = np.zeros((256, 3), np.uint8)
         self._colors[self._raw] = np.concatenate([palette, [VOID]])
 
+    def refuse_existing(self, names: Sequence[str]) -> None:
+        """Raises InputError where a mask is there already: it may hold corrections."""
+        found = [name for name in names if (self._output / f'{name}.png').exists()]
+        if found:
+            raise InputError(f'{self._output / found[0]}.png is there already ({len(found)} of {len(names)} masks), and '
+                             'pseudo-labels replace no file\nname another folder as --output')
+
     def write(self, name: str, image: np.ndarray, ids: np.ndarray, confidence: np.ndarray) -> Entry:
         """Writes ID.png, ID_confidence.png (8 bits, 255 = certain) and ID_overlay.jpg.
 
