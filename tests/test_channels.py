@@ -143,7 +143,7 @@ def test_every_part_of_a_step_takes_the_channels(method, channels):
 
 
 def test_a_step_on_two_channels_learns():
-    config = tiny.config('fixmatch', data__channels=2, batch=4, crop=(32, 32))
+    config = tiny.config('supervised', data__channels=2, batch=4, crop=(32, 32))
     state, step = create_state(config, tiny.CLASSES), make_train_step(config, tiny.CLASSES)
     batch = tiny.batch(config)
     for part in batch.values():
