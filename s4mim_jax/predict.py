@@ -22,7 +22,7 @@ from s4mim_jax.predictor import Predictor, load
 
 _EVERY = 2.0  # seconds between lines of progress
 LARGE = 2 ** 23  # pixels of an image from which windows are recommended
-PIXELS_AT_ONCE = 2 ** 25  # of decoded images read ahead, or predicted together: at least one image, whatever its size
+PIXELS_AT_ONCE = 2 ** 25  # of images read ahead, or predicted together; at least one image, whatever its size
 
 
 def main(positional, config_file, overrides) -> int:
@@ -35,7 +35,8 @@ def main(positional, config_file, overrides) -> int:
             raise InputError(f'--{name} is missing; name the folder {purpose}')
     output = Path(values.output)
     if values.ignore_below is not None and not values.pseudo_labels:
-        raise InputError(f'--ignore_below={values.ignore_below:g} says which pseudo-labels are kept: add --pseudo_labels')
+        raise InputError(f'--ignore_below={values.ignore_below:g} says which pseudo-labels are kept: add '
+                         '--pseudo_labels')
     if values.pseudo_labels:
         from s4mim_jax import pseudo_label_files as pseudo_labels  # brings the readers of datasets
         found = pseudo_labels.named_images(positional, output) if positional else None
@@ -53,6 +54,7 @@ def main(positional, config_file, overrides) -> int:
         threshold = 0.9 if values.ignore_below is None else values.ignore_below
         pseudo = pseudo_labels.PseudoLabels(output, threshold, predictor.classes, predictor.palette,
                                             predictor.config.data.label_map)
+        pseudo.refuse_existing(names)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -185,8 +187,8 @@ def run() -> None:
     flags.DEFINE_bool('confidence', False,
                       'also write ID_confidence.png: probability of the class, 65535 = 1')
     flags.FLAGS.set_gnu_getopt(True)  # options may follow the images
-    flags.DEFINE_bool('pseudo_labels', False, 'write masks to correct and to train on: 255 where the network is not sure; '
-                      'without images: of the run\'s unlabelled training images')
+    flags.DEFINE_bool('pseudo_labels', False, 'write masks to correct and to train on, ignored where the network is '
+                      'not sure; without images: of the run\'s unlabelled training images')
     flags.DEFINE_float('ignore_below', None, 'with --pseudo_labels: probability below which a pixel is ignored [0.9]')
     command.run(main)
 

@@ -81,9 +81,17 @@ class PseudoLabels:
             raise InputError(f'--ignore_below={threshold:g}: a probability, 0 .. 1')
         self._output, self._threshold, self._palette = output, threshold, palette
         lookup = mask_lookup(label_map)
-        self._raw = np.array([_value_of(lookup, label, label_map) for label in (*range(len(classes)), IGNORE)], np.uint8)
+        labels = (*range(len(classes)), IGNORE)
+        self._raw = np.array([_value_of(lookup, label, label_map) for label in labels], np.uint8)
         self._colors = np.zeros((256, 3), np.uint8)
         self._colors[self._raw] = np.concatenate([palette, [VOID]])
+
+    def refuse_existing(self, names: Sequence[str]) -> None:
+        """Raises InputError where a mask is there already: it may hold corrections."""
+        found = [name for name in names if (self._output / f'{name}.png').exists()]
+        if found:
+            raise InputError(f'{self._output / found[0]}.png is there already ({len(found)} of {len(names)} masks), and '
+                             'pseudo-labels replace no file\nname another folder as --output')
 
     def write(self, name: str, image: np.ndarray, ids: np.ndarray, confidence: np.ndarray) -> Entry:
         """Writes ID.png, ID_confidence.png (8 bits, 255 = certain) and ID_overlay.jpg.

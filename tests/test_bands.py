@@ -154,20 +154,23 @@ def band_folder(root, bands=4, suffix='tif', **options):
 
 
 def batch_of(root, config, **options):
+    """First batch of all of the folder's training images, their table and split."""
     source = data.open_source(config.data)
     split = data.training_split(source, 'all', 0)
     table = data.check_samples(source, split.unlabeled)
     return next(training_batches(source, split, config, tables=table, **options)), table, split
 
 
-def test_crops_of_tiles_are_those_of_whole_images(tmp_path):
-    root = band_folder(tmp_path, tile=(16, 16))
+@pytest.mark.parametrize('bands', [2, 4, 5])
+def test_crops_of_tiles_are_those_of_whole_images(tmp_path, bands):
+    root = band_folder(tmp_path, bands, tile=(16, 16))
     config = pipeline_world.config(crop=(24, 16))
-    config.data.update(name='folder', dir=str(root), channels=4, value_range=(0, 4095))
+    config.data.update(name='folder', dir=str(root), channels=bands, value_range=(0, 4095))
     whole, table, split = batch_of(root, config)
     parts, _, _ = batch_of(root, config, keep_decoded=0)
     assert table[split.labeled[0]].kind == 'tiff'
-    assert whole['labeled']['image'].shape == (4, 24, 16, 4) and whole['unlabeled']['image'].shape == (4, 1, 24, 16, 4)
+    assert whole['labeled']['image'].shape == (4, 24, 16, bands)
+    assert whole['unlabeled']['image'].shape == (4, 1, 24, 16, bands)
     for kind in whole:
         for name in whole[kind]:
             np.testing.assert_array_equal(whole[kind][name], parts[kind][name], err_msg=f'{kind}/{name}')
@@ -177,6 +180,25 @@ def test_crops_of_tiles_are_those_of_whole_images(tmp_path):
     seen = next(data.evaluation_batches(source, samples, config, table=data.check_samples(source, samples)))
     raw = tifffile.imread(samples[0].image)
     np.testing.assert_array_equal(seen['image'][0], scaled(raw, 0, 4095))
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4])
+def test_crops_of_ordinary_files_of_other_channels(tmp_path, channels):
+    """PNG and gray JPEG: through TensorFlow's decoders where those know the channels."""
+    for i in range(4):
+        pixels = pipeline_world.photograph((50, 60), i)
+        pixels = np.concatenate([pixels, pixels[..., :1]], 2)[..., :channels]
+        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        path = tmp_path / 'images' / 'train' / f'{i}.{"jpg" if channels == 1 and i % 2 else "png"}'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+        write_mask(tmp_path / 'masks' / 'train' / f'{i}.png', (0, 1), (50, 60))
+    config = pipeline_world.config(crop=(24, 16))
+    config.data.update(name='folder', dir=str(tmp_path), channels=channels)
+    whole, table, split = batch_of(tmp_path, config)
+    parts, _, _ = batch_of(tmp_path, config, keep_decoded=0)
+    assert {table[s].kind for s in split.labeled} == {1: {'png8', 'jpeg'}, 2: {'other'}, 4: {'png8'}}[channels]
+    np.testing.assert_array_equal(whole['labeled']['image'], parts['labeled']['image'])
 
 
 def test_a_plain_crop_of_a_tiled_rgb_tiff_is_that_of_the_whole(tmp_path):
@@ -213,7 +235,8 @@ def test_the_cache_of_the_walk_knows_the_format(tmp_path):
     source = data.open_source(data_config('folder', root, **settings))
     data.check_samples(source, source.splits['train'])
     assert pixel_format(data_config('folder', root, **settings)) == source.pixels
-    for other, message in (({'channels': 4}, 'value_range'), ({'channels': 2, 'value_range': (0, 9)}, 'data.channels=2')):
+    for other, message in (({'channels': 4}, 'value_range'),
+                           ({'channels': 2, 'value_range': (0, 9)}, 'data.channels=2')):
         source = data.open_source(data_config('folder', root, **other))
         with pytest.raises(InputError, match=message):
             data.check_samples(source, source.splits['train'])

@@ -43,14 +43,15 @@ def test_weighted_loss_over_the_number_of_pixels(kind):
     weights = (0.5, 3.0, 1.25)
     method = tiny.config('supervised', method__class_weights=weights, method__supervised_loss=kind).method
     exp = np.exp(LOGITS - LOGITS.max(-1, keepdims=True))
-    loss = -np.log(np.take_along_axis(exp / exp.sum(-1, keepdims=True), np.where(LABEL == 255, 0, LABEL)[..., None], -1))[..., 0]
+    true = np.where(LABEL == 255, 0, LABEL)
+    loss = -np.log(np.take_along_axis(exp / exp.sum(-1, keepdims=True), true[..., None], -1))[..., 0]
     known = LABEL != 255
     if kind == 'ohem':  # chosen by the loss without weights
         known &= loss >= -np.log(method.ohem_threshold)
         assert known.sum((1, 2)).min() >= round(method.ohem_keep * 30)
-    expected = (loss * np.array(weights)[np.where(LABEL == 255, 0, LABEL)])[known].sum() / known.sum()
-    scene = SimpleNamespace(logits={'x': jnp.asarray(LOGITS), 'x_masked': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL),
-                            method=method)
+    expected = (loss * np.array(weights)[true])[known].sum() / known.sum()
+    logits = {'x': jnp.asarray(LOGITS), 'x_masked': jnp.asarray(LOGITS)}
+    scene = SimpleNamespace(logits=logits, label=jnp.asarray(LABEL), method=method)
     for term in ('supervised', 'masked_supervision'):
         assert float(_value(terms.TERMS[term].loss(scene), Collectives())) == pytest.approx(expected, rel=1e-5)
 
@@ -84,7 +85,7 @@ def test_both_partitions_weigh_alike():
     losses = {}
     for partition in ('jit', 'shard_map'):
         for weights in ((), (0.2, 4.0, 1.0, 1.0, 1.0)):
-            config = tiny.config('supervised', partition=partition, method__class_weights=weights, crop=(32, 32), batch=8)
+            config = tiny.config('supervised', partition=partition, method__class_weights=weights, crop=(32, 32))
             mesh = make_mesh(config)
             step = make_train_step(config, tiny.CLASSES, mesh)
             _, metrics = step(create_state(config, tiny.CLASSES, mesh), tiny.batch(config))

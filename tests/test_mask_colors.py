@@ -58,7 +58,7 @@ def test_unknown_colours_are_counted_over_all_masks(tmp_path):
         pixels[-1, -1] = 9, number, 9
         Image.fromarray(pixels).save(path)
     for _ in range(2):  # from the files, and from the cache
-        with pytest.raises(InputError, match=r'(?s)does not list: \(1, 2, 3\): 12 pixels in 2 mask\(s\), e.g. \S*2.png; '
+        with pytest.raises(InputError, match=r'(?s)not list: \(1, 2, 3\): 12 pixels in 2 mask\(s\), e.g. \S*2.png; '
                                              r'\(9, 2, 9\): 1 pixels in 1 mask\(s\).*255 void r g b'):
             data.check_samples(*opened(tmp_path))
     # A line more in classes.txt is a table of its own, which the cache must not answer for.

@@ -58,7 +58,8 @@ def test_every_command_has_valid_settings(monkeypatch):
 @pytest.mark.parametrize('name', ['binary', 'colors', 'bands', 'gray'])
 def test_the_images_are_read_as_the_commands_say(folder, name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    words = next(words for command, words in commands() if command == 'train' and f'my_images/{name}' in ' '.join(words))
+    words = next(words for command, words in commands()
+                 if command == 'train' and f'my_images/{name}' in ' '.join(words))
     _, file, overrides = split_config_flags(words)
     monkeypatch.chdir(folder)
     config = load_config(str(ROOT / file), overrides)
@@ -70,7 +71,8 @@ def test_the_images_are_read_as_the_commands_say(folder, name, monkeypatch):
     image, label = read_image(source, split.labeled[0]), read_label(source, split.labeled[0])
     assert image.shape == (96, 128, config.data.channels) and label.shape == (96, 128)
     if name in ('bands', 'colors'):  # the same scenes: the statistics of the page are those of its images
-        values = np.concatenate([read_image(source, s).reshape(-1, config.data.channels) for s in split.unlabeled]) / 255
+        pixels = [read_image(source, s).reshape(-1, config.data.channels) for s in split.unlabeled]
+        values = np.concatenate(pixels) / 255
         if name == 'bands':
             np.testing.assert_allclose(values.mean(0), config.data.mean, atol=0.05)
             np.testing.assert_allclose(values.std(0), config.data.std, atol=0.05)

@@ -57,6 +57,11 @@ def test_unusable_settings_are_named(tmp_path):
         PseudoLabels(tmp_path, 0.5, NAMES, PALETTE, everything)
     with pytest.raises(InputError, match='no value of a mask stands for class 2'):
         PseudoLabels(tmp_path, 0.5, NAMES, PALETTE, '0:0,1:1')
+    writer = PseudoLabels(tmp_path, 0.5, NAMES, PALETTE, None)
+    writer.refuse_existing(['deep/b', 'a'])
+    write_image(tmp_path / 'deep/b.png')
+    with pytest.raises(InputError, match=r'deep/b.png is there already \(1 of 2 masks\).*\n.*--output'):
+        writer.refuse_existing(['a', 'deep/b'])
 
 
 def test_names_are_those_of_a_dataset(tmp_path):

@@ -20,6 +20,7 @@ from s4mim_jax.data.tensorflow_setup import tf
 from s4mim_jax.errors import InputError
 
 _KINDS = ('jpeg', 'png8', 'other', 'tiff')  # the branches of `_decode_window`
+_DIRECT = (1, 3, 4)  # channels that TensorFlow decodes
 
 
 def decoded_bytes(samples: Sequence[Sample], table: Table, channels: int = 3) -> int:
@@ -99,6 +100,8 @@ class CropReader:
 
     def _decode_window(self, sample, data, kind, window):
         top, left, height, width = tf.unstack(window)
+        # TensorFlow's decoders know these numbers; no file of another is of their kinds.
+        direct = self._channels if self._channels in _DIRECT else 3
 
         def cut(image):
             return image[top:top + height, left:left + width]
@@ -113,10 +116,10 @@ class CropReader:
                                      [sample, data, window], tf.uint8)
 
         def jpeg():  # the accurate DCT is Pillow's, and costs no time that could be measured
-            return tf.image.decode_and_crop_jpeg(data, window, self._channels, dct_method='INTEGER_ACCURATE')
+            return tf.image.decode_and_crop_jpeg(data, window, direct, dct_method='INTEGER_ACCURATE')
 
         return tf.switch_case(
-            kind, [jpeg, lambda: cut(tf.io.decode_png(data, self._channels)), lambda: cut(other()), tiff_window])
+            kind, [jpeg, lambda: cut(tf.io.decode_png(data, direct)), lambda: cut(other()), tiff_window])
 
     def _tiff(self, sample, data, window):
         path, form = self._samples[sample].image, self._source.pixels

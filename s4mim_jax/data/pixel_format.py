@@ -43,9 +43,10 @@ class PixelFormat:
                 return values
             finite = values[np.isfinite(values)] if values.dtype.kind == 'f' else values
             span = f'{finite.min():g} .. {finite.max():g}' if finite.size else 'none'
-            raise InputError(f'{name}: values of type {values.dtype} ({span}), but --config.data.value_range=None takes '
-                             '8 bits only\nset --config.data.value_range="(LOW, HIGH)", the raw values that become black '
-                             'and white, the same for all images: for example (0, 4095) for 12 bits')
+            raise InputError(
+                f'{name}: values of type {values.dtype} ({span}), but --config.data.value_range=None takes 8 bits\n'
+                'set --config.data.value_range="(LOW, HIGH)", the raw values that become black and white, such as '
+                '(0, 4095) for 12 bits')
         low, high = self.value_range
         if values.dtype in (np.uint8, np.uint16):  # a table is exact and fast
             return self._scaled(np.arange(np.iinfo(values.dtype).max + 1), low, high)[values]

@@ -125,8 +125,9 @@ def _layout(file, name) -> Layout:
     alpha = single and bands > 1 and bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA
     # Tiles may hold several bands, or one: `_read_window` knows both. Volumes of one page are left out.
     windows = single and upright and compression in _LOSSLESS and page.shaped[1] == 1
-    plain_rgb = (windows and int(page.photometric) == 2 and bands == 3 and series.dtype == np.uint8)
-    return Layout(height, width, bands, np.dtype(series.dtype), alpha, 1 if upright else orientation, windows, plain_rgb)
+    plain_rgb = windows and int(page.photometric) == 2 and bands == 3 and series.dtype == np.uint8
+    return Layout(height, width, bands, np.dtype(series.dtype), alpha, 1 if upright else orientation, windows,
+                  plain_rgb)
 
 
 def _bands_last(values: np.ndarray, axes: str, name: str) -> np.ndarray:

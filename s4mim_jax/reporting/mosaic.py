@@ -29,7 +29,8 @@ def gallery_pictures(galleries: list[Gallery]) -> list[Picture]:
 def _draw(gallery: Gallery, predictions) -> bytes:
     colors = np.full((256, 3), _void(gallery.palette), np.uint8)
     colors[:len(gallery.palette)] = gallery.palette
-    columns = [('input', '', gallery.images), ('label', '', [colors[label] for label in gallery.labels])]
+    columns = [('input', '', [_rgb(image) for image in gallery.images]),
+               ('label', '', [colors[label] for label in gallery.labels])]
     columns += [(group.name, about, [colors[ids] for ids in found]) for group, about, found in predictions]
     aspect = float(np.median([image.shape[0] / image.shape[1] for image in gallery.images]))
     seen = np.unique(np.concatenate([np.unique(ids) for _, _, found in predictions for ids in found] +
@@ -60,3 +61,8 @@ def _void(palette: np.ndarray) -> tuple[int, int, int]:
     distances = [np.abs(palette.astype(int) - color).sum(-1).min() for color in VOIDS]
     return next((color for color, distance in zip(VOIDS, distances) if distance >= APART),
                 VOIDS[int(np.argmax(distances))])
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """As `views.as_rgb`, which would bring JAX."""
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., [0, 0, 0]]

@@ -16,7 +16,7 @@ class Gallery:
 
     Attributes:
       dataset, split: where the images are from. ids: of the images, N.
-      images: uint8 [H, W, 3] each. labels: uint8 [H, W] each, 255 = ignored.
+      images: uint8 [H, W, channels] each. labels: uint8 [H, W] each, 255 = ignored.
       classes: names. palette: uint8 [C, 3].
       predictions: (group, what predicted, N times uint8 [H, W]).
     """
@@ -68,8 +68,8 @@ def predict(groups: list[Group], count: int, overrides: Sequence[tuple[str, str]
 def _place(group: Group, overrides) -> str:
     """What decides which images and labels a group has."""
     config = group.first.config | dict(overrides)
-    return repr([config.get(f'data.{key}') for key in ('name', 'dir', 'label_map', 'tfds_image', 'tfds_label',
-                                                       'tfds_splits')])
+    return repr([config.get(f'data.{key}') for key in ('name', 'dir', 'label_map', 'mask_colors', 'channels',
+                                                       'value_range', 'tfds_image', 'tfds_label', 'tfds_splits')])
 
 
 def _attempt(function):

@@ -18,8 +18,9 @@ def with_class_weights(config, source: Source, samples) -> object:
     method = config.method
     if method.class_weights:
         if len(method.class_weights) != source.num_classes or not any(method.class_weights):
-            raise InputError(f'--config.method.class_weights={tuple(method.class_weights)}: {len(method.class_weights)} '
-                             f'numbers for {source.num_classes} classes\nvalid: one a class, not all 0, in this order: '
+            given = tuple(method.class_weights)
+            raise InputError(f'--config.method.class_weights={given}: {len(given)} numbers for {source.num_classes} '
+                             'classes\nvalid: one a class, not all 0, in this order: '
                              f'{", ".join(source.classes[:8])}{", ..." if source.num_classes > 8 else ""}')
         return config
     if method.class_balance == 'none':

@@ -30,6 +30,7 @@ def with_coherence_table(config, source: Source, samples) -> object:
 
 
 def _logit_spacing(config, num_classes):
-    model, image = build_model(config, num_classes), jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), np.float32)
+    model = build_model(config, num_classes)
+    image = jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), np.float32)
     outputs = jax.eval_shape(lambda x: model.apply(model.init(jax.random.key(0), x), x), image)
     return tuple(max(1, round(n / m)) for n, m in zip(config.data.crop, outputs.coarse.shape[1:3]))

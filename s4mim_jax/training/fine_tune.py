@@ -31,14 +31,14 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0,
       InputError: no run, no checkpoint, or a network whose other layers differ, by name.
     """
     config = run_folder.read_config(source, ())
-    classes = len(run_folder.read_json(Path(source) / 'run.json')['classes'])
-    variables, _, _ = checkpoints.restore_weights(source, config, classes)
-    stored = traverse_util.flatten_dict(variables, sep='/')
-    module = models.build(model_config, num_classes)
     there = config.data.channels
     if there not in (3, channels):
         raise InputError(f'--config.model.pretrained={source}: a run on images of {there} channel(s), '
                          f'--config.data.channels={channels}\nvalid: {there}, or a run on 3 channels')
+    classes = len(run_folder.read_json(Path(source) / 'run.json')['classes'])
+    variables, _, _ = checkpoints.restore_weights(source, config, classes)
+    stored = traverse_util.flatten_dict(variables, sep='/')
+    module = models.build(model_config, num_classes)
     shapes = leaf_shapes(module, there)
     differ = [path for path in sorted(shapes.keys() | stored.keys())
               if path not in shapes or path not in stored or shapes[path] != stored[path].shape]

@@ -1,9 +1,9 @@
 """Colour operations on one image (vmap over a batch), with the semantics of torchvision and Pillow.
 
-Every operation takes float32 [H, W, 3] (`jitter` any number of channels) in 0..1 with traced parameters and clips its result to 0..1,
-as torchvision does after each operation. Hue is dm-pix's; dm-pix's other operations mean something
-else (additive brightness, contrast about each channel's own mean, saturation in HSV), so those
-three are ours.
+Every operation takes float32 [H, W, 3] (`jitter` any number of channels) in 0..1 with traced parameters and
+clips its result to 0..1, as torchvision does after each operation. Hue is dm-pix's; dm-pix's other
+operations mean something else (additive brightness, contrast about each channel's own mean, saturation
+in HSV), so those three are ours.
 """
 
 import dm_pix as pix
