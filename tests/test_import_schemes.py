@@ -88,8 +88,8 @@ def test_habits_of_the_source_are_told():
 
 def test_a_run_prints_what_it_begins_with(tmp_path, capsys):
     save_file(deeplab(3), tmp_path / 'network.safetensors')
-    config = tiny.config('supervised', model__pretrained=str(tmp_path / 'network.safetensors'), model__align_corners=True,
-                         model__padding='same', model__low_level_width=6)
+    config = tiny.config('supervised', model__pretrained=str(tmp_path / 'network.safetensors'), model__padding='same',
+                         model__align_corners=True, model__low_level_width=6)
     initial_variables(config, CLASSES)
     printed = capsys.readouterr().out
     assert 'but for the last layer: 5 classes are wanted' in printed and 'its padding is not stated' in printed
@@ -185,6 +185,32 @@ def test_other_vision_transformers_are_refused(change, told):
     change(state)
     with pytest.raises(InputError, match=told):
         told_of(state, settings(**TINY))
+
+
+@pytest.mark.parametrize('encoder, depth, width, hidden, gated', [
+    ('dinov2_vits14', 12, 384, 1536, False), ('dinov2_vitb14', 12, 768, 3072, False),
+    ('dinov2_vitl14', 24, 1024, 4096, False), ('dinov2_vitg14', 40, 1536, 4096, True)])
+def test_the_released_sizes_need_no_setting(encoder, depth, width, hidden, gated):
+    tiny_names = network_files.dinov2(registers=4, depth=1)
+    sizes = {'attn.qkv': (3 * width, width), 'attn.proj': (width, width), 'mlp.fc1': (hidden, width),
+             'mlp.fc2': (width, hidden), 'mlp.w12': (2 * hidden, width), 'mlp.w3': (width, hidden)}
+    state = {}
+    for name, array in tiny_names.items():
+        shape = tuple(width if size == 16 else size for size in array.shape)
+        for old, new in (('fc1', 'w12'), ('fc2', 'w3')) if gated else ():
+            name = name.replace(old, new)
+        layer, _, leaf = name.removeprefix('blocks.0.').rpartition('.')
+        if layer in sizes:
+            shape = sizes[layer] if leaf == 'weight' else sizes[layer][:1]
+        for block in range(depth) if name.startswith('blocks') else (0,):
+            # Strides of zero: a value for all, so that even ViT-g takes no memory.
+            state[name.replace('blocks.0', f'blocks.{block}')] = np.broadcast_to(np.float32(1), shape)
+    found = contents(state)
+    config = settings(encoder, registers=4, decoder='dpt')
+    plan = wanted(found, config, CLASSES)
+    shapes = {found.encoder.source(path).names[0]: found.encoder.source(path).layout.theirs(shape)
+              for path, shape in plan.shapes.items()}
+    assert shapes == {name: array.shape for name, array in state.items() if name != 'mask_token'}
 
 
 def test_unexpected_names_of_both_parts_are_told():
