@@ -1,13 +1,17 @@
 """Every recipe with its resolved values, against the published tables restated here."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from configs import ade20k, camvid, cityscapes, coco, voc
-from s4mim_jax.config import _methods
+from s4mim_jax.config import _methods, base
 from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation import MODES
 from s4mim_jax.recipes import Training, choose
 from s4mim_jax.training.optimizer import base_learning_rate
-from s4mim_jax.validate import validate
+from s4mim_jax.validate import CHOICES, validate
 
 CONFIGS = {'voc': voc, 'cityscapes': cityscapes, 'ade20k': ade20k, 'coco': coco}
 V1 = {'optimizer.name': 'sgd', 'optimizer.momentum': 0.9, 'optimizer.weight_decay': 1e-4, 'model.encoder': 'resnet50',
@@ -94,3 +98,28 @@ def test_labelled_images_of_a_split():
     counts = {'92': 92, '1_16': 62, 'u2pl_1_8': 125, 'seeded:1/4': 250, 'all': 0, 'mine': 0, 'blender_1_4': 250}
     assert {split: training.count(split) for split in counts} == counts
     assert choose(voc.PUBLISHED, None, 'fixmatch')[0] == 'v1' and choose(voc.PUBLISHED, None, 'unimatch_v2')[0] == 'v2'
+
+
+def readme(name):
+    text = (Path(__file__).resolve().parents[1] / 'README.md').read_text()
+    rows = re.search(f'<!-- {name} -->\n(.*?)<!-- /{name} -->', text, re.DOTALL)[1].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
+
+
+def test_the_table_of_the_readme_is_what_the_configs_give():
+    expected = []
+    for name, module in CONFIGS.items():
+        for recipe, method in (('v1', 'unimatch'), ('v2', 'unimatch_v2')):
+            c = module.get_config(method)
+            o = c.optimizer
+            expected.append([f'`{name}`', f'`{recipe}`', str(c.data.crop[0]), f'{c.batch.labeled} + {c.batch.unlabeled}',
+                             f'{c.total_steps:,} ({c.data.split})', f'{o.name} {o.learning_rate:g} x {o.head_multiplier:g}',
+                             c.method.supervised_loss, str(c.method.tau), c.eval.mode])
+    assert readme('recipes') == expected
+
+
+def test_the_protocols_of_the_readme_are_those_there_are():
+    keys = [key for row in readme('protocols') for key in re.findall(r'`eval\.(\w+)`', row[0])]
+    assert set(keys) == set(base().eval) - {'every', 'split', 'batch'}
+    modes = [row[1].strip('`') for row in readme('protocols') if row[0] in ('`eval.mode`', '')]
+    assert tuple(modes) == MODES == CHOICES['eval.mode']
