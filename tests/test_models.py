@@ -11,7 +11,7 @@ from s4mim_jax.config import base
 from s4mim_jax.errors import InputError
 from s4mim_jax.models.initial import init_leaves, leaf_shapes
 from s4mim_jax.models.layers import Style, block
-from s4mim_jax.models.resnet import ResNetBlock
+from s4mim_jax.models.resnet import ResNet, ResNetBlock
 
 
 def settings(encoder='resnet18', **changes):
@@ -90,6 +90,44 @@ def test_dilation_keeps_the_features_of_the_strided_network(encoder):
     scale = float(jnp.abs(high[32]).max())
     assert scale > 0
     np.testing.assert_allclose(high[8][:, ::4, ::4] / scale, high[32] / scale, atol=1e-5)
+
+
+def reached(layers, start):
+    """(first, last) output that an input pixel changes; layers: (kernel, stride, dilation), padding symmetric."""
+    first = last = start
+    for kernel, stride, dilation in layers:
+        reach = dilation * (kernel - 1) // 2
+        first, last = -((reach - first) // stride), (last + reach) // stride
+    return first, last
+
+
+@pytest.mark.parametrize('bottleneck', [True, False])
+@pytest.mark.parametrize('grid, factors', [(None, (1, 1, 1)), ((2, 2, 4), (2, 2, 4))])
+def test_multi_grid_widens_the_field_of_the_last_stage(bottleneck, grid, factors):
+    """At stride 8 the blocks of the last stage have dilations 2, 4, 4 times the factors, the first one torchvision's."""
+    width, start = 1024, 512
+    module = ResNet((1, 1, 1, 3), bottleneck, Style(), output_stride=8, width=1, multi_grid=grid)
+    image = jnp.zeros((1, 8, width, 3)).at[:, 4, start].set(1.0)
+    variables = jax.jit(lambda key: module.init(key, image, False))(jax.random.key(0))
+    # With positive kernels and an empty image around it, a pixel is seen wherever it can be.
+    variables = jax.tree.map(lambda x: jnp.full(x.shape, 0.5) if x.ndim == 4 else x, variables)
+    high = jax.jit(lambda v: module.apply(v, image, False)[-1])(variables)
+    seen = np.flatnonzero(np.asarray(high[0]).max((0, 2)) > 0)
+    start_of = {True: lambda first, later: [(3, 1, first)], False: lambda first, later: [(3, 1, first), (3, 1, later)]}
+    layers = start_of[bottleneck]
+    stem = [(7, 2, 1), (3, 2, 1), *layers(1, 1)]
+    second = [(3, 2, 1)] + ([] if bottleneck else [(3, 1, 1)])
+    last = [layer for i, f in enumerate(factors) for layer in layers((4 if i else 2) * f, 4 * f)]
+    assert (seen[0], seen[-1]) == reached([*stem, *second, *layers(1, 2), *last], start)
+
+
+@pytest.mark.parametrize('encoder, grid, valid', [
+    ('resnet50', (1, 2), '3 positive integers, as (1, 2, 4)'), ('resnet18', (1, 2, 4), '2 positive integers, as (1, 2)'),
+    ('resnet50', (1, 2, 0), 'positive'), ('mobilenet_v2', (1, 2, 4), 'None')])
+def test_a_multi_grid_that_does_not_fit_is_refused(encoder, grid, valid):
+    with pytest.raises(InputError, match='config.model.multi_grid=') as error:
+        models.build(settings(encoder, multi_grid=grid), 3)
+    assert valid in str(error.value)
 
 
 def test_perturb_acts_between_encoder_and_decoder_and_may_grow_the_batch():

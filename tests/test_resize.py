@@ -1,11 +1,12 @@
-"""Bilinear resizing against a per-pixel NumPy version of the two published definitions."""
+"""Resizing: bilinear against a per-pixel NumPy version of the two published definitions, bicubic against PIL."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
-from s4mim_jax.models.resize import resize_bilinear
+from s4mim_jax.models.resize import cubic_matrix, resize_bilinear, resize_to_stride
 
 
 def by_pixel(x, size, align_corners):
@@ -51,3 +52,27 @@ def test_same_size_is_the_identity_and_the_result_is_float32():
     assert y.dtype == jnp.float32
     np.testing.assert_array_equal(y, x.astype(jnp.float32))
     assert resize_bilinear(x, (8, 6), False).dtype == jnp.float32
+
+
+@pytest.mark.parametrize('source, target', [(9, 4), (5, 13), (7, 7)])
+def test_bicubic_with_antialiasing_is_pils(source, target):
+    line = np.random.default_rng(0).normal(size=(source, 1)).astype(np.float32)
+    expected = np.asarray(Image.fromarray(line).resize((1, target), Image.Resampling.BICUBIC))
+    np.testing.assert_allclose(cubic_matrix(source, target, antialias=True) @ line, expected, atol=1e-6)
+
+
+def test_bicubic_reproduces_what_keys_kernel_must():
+    """Constants everywhere; straight lines inside, where no tap repeats the border. (The definition: test_vit.py.)"""
+    matrix = cubic_matrix(8, 21)
+    np.testing.assert_allclose(matrix.sum(1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(cubic_matrix(6, 6), np.eye(6), atol=1e-7)
+    centre = (np.arange(21) + 0.5) * 8 / 21 - 0.5
+    taps = [sorted(np.flatnonzero(row)) for row in matrix]
+    assert all(low <= np.floor(c) - 1 + 1e-9 or low == 0 for c, (low, *_) in zip(centre, taps))
+    assert max(map(len, taps)) == 4 and matrix.min() < -0.05
+
+
+@pytest.mark.parametrize('target, size', [(4, (11, 18)), (2, (21, 35)), (16, (3, 5))])
+def test_a_map_takes_another_stride_with_the_size_that_strided_encoders_give(target, size):
+    x = jax.random.normal(jax.random.key(0), (1, 3, 5, 2))  # of 42 x 70 pixels
+    np.testing.assert_array_equal(resize_to_stride(x, 14, target, True), resize_bilinear(x, size, True))

@@ -26,6 +26,7 @@ VITS = {
     'dinov2_vitg14': (40, 1536, 24, True, (9, 19, 29, 39)),
 }
 GRID = 37  # positions a side in the released weights
+KEYS = ('registers', 'positions', 'vit_depth', 'vit_width', 'vit_heads')  # of config.model, a ViT's alone
 POSITIONS = ('offset', 'size', 'antialias')
 EPSILON = 1e-6
 WEIGHTS = nn.initializers.normal(0.02)  # timm's rule for ViTs, whose truncation at +-2 never bites
@@ -204,7 +205,7 @@ def validate(model_config) -> None:
     """Raises InputError for keys of a ViT that do not fit, and for keys that a ViT does not have."""
     encoder, given = model_config.encoder, model_config
     if encoder not in VITS:
-        for key in ('vit_depth', 'vit_width', 'vit_heads', 'positions', 'registers'):
+        for key in KEYS:
             if given[key]:
                 raise InputError(f'config.model.{key}={given[key]} is a key of ViTs; config.model.encoder={encoder} is '
                                  f'none\nvalid: {"0" if key == "registers" else "None"}')
