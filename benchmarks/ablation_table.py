@@ -35,7 +35,8 @@ def write_table(results: list[dict], arms: dict, folder: Path) -> None:
     best, last = scores(results), scores(results, 'latest')
     cost = {name: [r['cost']['step_seconds'] for r in results if r['arm'] == name] for name in best}
     kept = {name: [r['pseudo_label'].get('pseudo_label/kept') for r in results if r['arm'] == name] for name in best}
-    lines = ['| method | seeds | test mIoU, best on val | last | host | difference to host, 95 % interval | kept | s / step |',
+    lines = ['| method | seeds | test mIoU, best on val | last | host | difference to host, 95 % interval | '
+             'kept | s / step |',
              '|---|---|---|---|---|---|---|---|']
     rows = []
     for name, arm in arms.items():
@@ -77,7 +78,8 @@ def draw(rows) -> Figure:
         if difference:
             mean, half, _ = difference
             color = '#555555' if half is None or abs(mean) <= half else '#009E73' if mean > 0 else '#D55E00'
-            right.errorbar([mean], [place], xerr=None if half is None else [[half], [half]], fmt='o', color=color, capsize=3)
+            reach = None if half is None else [[half], [half]]
+            right.errorbar([mean], [place], xerr=reach, fmt='o', color=color, capsize=3)
     right.axvline(0, color='black', linewidth=0.8)
     means = [row[3][0] for row in rows if row[3]]
     reach = 1.6 * max([abs(mean) for mean in means], default=1.0)

@@ -25,7 +25,8 @@ def read(run: Path, classes: list[str] | None) -> dict:
     weights = config['model']['pretrained']
     return {
         'method': config['method']['name'], 'method_config': config['method'], 'seed': config['seed'],
-        'data': {k: config['data'][k] for k in ('name', 'split', 'crop', 'resize')} | {'split_hash': record['split']['hash']},
+        'data': {k: config['data'][k] for k in ('name', 'split', 'crop', 'resize')} | {
+            'split_hash': record['split']['hash']},
         'model': config['model'] | {'pretrained': weights and Path(weights).name},
         'batch': config['batch'], 'optimizer': config['optimizer'], 'total_steps': config['total_steps'],
         'evaluations': evaluations,

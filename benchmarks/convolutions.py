@@ -9,8 +9,6 @@ clock, with the fastest round and the processor's own time beside them.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -20,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import jax
 import jax.numpy as jnp
+from provenance import command, device
 
 from s4mim_jax import models
 from s4mim_jax.config import base
@@ -96,18 +95,6 @@ def network(encoder: str, platform_name: str | None = None):
     return jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(*arguments).compile(), arguments
 
 
-def device() -> dict:
-    """Where the figures come from; `load` tells how much else ran there."""
-    first = jax.devices()[0]
-    model = first.device_kind
-    if first.platform == 'cpu' and os.path.exists('/proc/cpuinfo'):
-        lines = [line for line in open('/proc/cpuinfo', encoding='utf8') if line.startswith('model name')]
-        model = lines[0].split(':')[1].strip() if lines else platform.processor()
-    return dict(platform=first.platform, model=model, devices=jax.device_count(), cores=os.cpu_count(),
-                load=[round(x, 1) for x in os.getloadavg()],
-                jax=jax.__version__, python=platform.python_version())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--parts', default='forms,networks', help='forms, networks or both')
@@ -117,7 +104,7 @@ def main():
     parts = options.parts.split(',')
     if not set(parts) <= {'forms', 'networks'} or options.rounds < 1:
         parser.error('--parts takes forms, networks or both; --rounds at least 1')
-    result = dict(command='python benchmarks/convolutions.py ' + ' '.join(sys.argv[1:]), device=device(),
+    result = dict(command=command(__file__, sys.argv[1:]), **device(),
                   rounds=options.rounds, unit='ms, forward + backward')
     if 'forms' in parts:
         result['forms'] = {}

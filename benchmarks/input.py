@@ -11,7 +11,6 @@ busy one the clock also counts the others' work. Each crop counts as an image, a
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -183,9 +182,9 @@ def main() -> None:
           f'the pipeline on one core delivers {step["pipeline_over_step"]:.1f} times that\n'
           f'host to device: {step["host_to_device_bytes"]:,} bytes a step')
     if arguments.output:
-        report = {'command': 'python benchmarks/input.py ' + ' '.join(sys.argv[1:]),
-                  'cores': os.cpu_count(), 'machine': platform.machine(),
-                  'python': platform.python_version(), 'cases': cases, 'step': step}
+        import provenance  # brings JAX, which the measuring processes configure for themselves
+        report = {'command': provenance.command(__file__, sys.argv[1:]), **provenance.device(), 'cases': cases,
+                  'step': step}
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(report, indent=1) + '\n')
 

@@ -8,14 +8,15 @@ time divided by its host's in the same round, so that a drifting machine changes
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-import jax
 import numpy as np
+from provenance import command, device
+from step import one_step, prepare
 
 from s4mim_jax.command import load_config
 from s4mim_jax.training import passes
-from step import one_step, prepare
 
 # Method (a --config argument), its host, and at most how many times the host's step it may take.
 BUDGETS = (
@@ -28,18 +29,21 @@ BUDGETS = (
 )
 
 
-def measure(config_file: str, num_classes: int, rounds: int, overrides) -> tuple[dict, dict]:
+def measure(budgets, config_file: str, num_classes: int, rounds: int, overrides) -> tuple[dict, dict]:
     """(argument -> compiled run with its step times, argument -> config)."""
-    names = list(dict.fromkeys(name for method, host, _ in BUDGETS for name in (host, method)))
+    names = list(dict.fromkeys(name for method, host, _ in budgets for name in (host, method)))
     configs = {name: load_config(f'{config_file}:{name}', overrides) for name in names}
     runs = {}
     for name, config in configs.items():
         print(f'compiling {name} ...', flush=True)
         runs[name] = prepare(config, num_classes)
     for number in range(rounds + 1):
-        for run in runs.values():
-            one_step(run)
-            if number == 0:  # the first step warms up
+        # Every program is first in a round as often as the others: what ran before leaves its traces in caches.
+        start = number % len(names)
+        for name in names[start:] + names[:start]:
+            one_step(runs[name])
+        if number == 0:  # the first steps warm up
+            for run in runs.values():
                 run['wall'].clear(), run['cpu'].clear()
     return runs, configs
 
@@ -50,15 +54,20 @@ def main() -> None:
     parser.add_argument('--classes', type=int, default=11)
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='an override of the config')
+    parser.add_argument('--only', help='methods of the table of budgets, with ; between')
     parser.add_argument('--output', type=Path)
     arguments = parser.parse_args()
     overrides = [tuple(text.split('=', 1)) for text in arguments.set]
-    runs, configs = measure(arguments.config, arguments.classes, arguments.rounds, overrides)
+    wanted = {name.strip() for name in arguments.only.split(';')} if arguments.only else None
+    budgets = [row for row in BUDGETS if wanted is None or row[0] in wanted]
+    if not budgets or wanted and wanted - {row[0] for row in budgets}:
+        sys.exit(f'--only={arguments.only}: unknown method\nvalid: {"; ".join(row[0] for row in BUDGETS)}')
+    runs, configs = measure(budgets, arguments.config, arguments.classes, arguments.rounds, overrides)
     rows = {name: {'step_s': float(np.median(run['wall'])), 'step_cpu_s': float(np.median(run['cpu'])),
                    'compile_s': run['compile_s'], 'gflop': run['gflop'], 'memory_gib': run['gib'],
                    'passes': passes.table(configs[name])} for name, run in runs.items()}
     ratios = []
-    for method, host, budget in BUDGETS:
+    for method, host, budget in budgets:
         each = np.divide(runs[method]['wall'], runs[host]['wall'])
         ratios.append({'method': method, 'host': host, 'budget': budget, 'ratio': float(np.median(each)),
                        'quartiles': [float(q) for q in np.quantile(each, (0.25, 0.75))],
@@ -72,11 +81,8 @@ def main() -> None:
         print(f'{row["method"]:<34}{row["host"]:<12}{row["ratio"]:>7.2f}{row["budget"]:>8.2f}{row["flop_ratio"]:>7.2f}'
               + ('' if row['ratio'] <= row['budget'] else '  over'))
     if arguments.output:
-        device = jax.devices()[0]
         arguments.output.write_text(json.dumps({
-            'command': f'benchmarks/methods.py --config={arguments.config} --rounds={arguments.rounds}'
-                       + ''.join(f' --set {text}' for text in arguments.set),
-            'device': f'{device.platform}: {device.device_kind}', 'ratios': ratios, 'methods': rows}, indent=1) + '\n')
+            'command': command(__file__, sys.argv[1:]), **device(1), 'ratios': ratios, 'methods': rows}, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,8 @@ from s4mim_jax.recipes import Recipe, Training
 
 TRAINING = Training(2975, {'1_30': 100, '1_16': 186, '1_8': 372, '1_4': 744, '1_2': 1488})
 PUBLISHED = {
-    'v1': Recipe(crop=801, batch=8, epochs=240, learning_rate=5e-3, head_multiplier=1.0, tau=0.0, ohem=True, sliding=True),
+    'v1': Recipe(crop=801, batch=8, epochs=240, learning_rate=5e-3, head_multiplier=1.0, tau=0.0, ohem=True,
+                 sliding=True),
     'v2': Recipe(crop=798, batch=8, epochs=180, learning_rate=5e-6, head_multiplier=40.0, ohem=True, sliding=True),
 }
 

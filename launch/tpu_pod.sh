@@ -132,7 +132,10 @@ install() {
 follow() { on 0 "$(worker follow)" --ssh-flag=-oServerAliveInterval=30 --ssh-flag=-oServerAliveCountMax=4; }
 
 start() {
-  local kept=()
+  local kept=() commit
+  # The copy on the workers has no history; run.json shall name the commit all the same.
+  commit=$(git -C "$root" rev-parse HEAD 2> /dev/null)$(git -C "$root" diff --quiet HEAD 2> /dev/null || echo +)
+  [[ $commit == + || ${environment[*]} == *S4MIM_GIT_HASH=* ]] || environment+=("--env=S4MIM_GIT_HASH=$commit")
   [ -z "$logs" ] || [ "$logs" = none ] || kept=("--logs=$logs")
   say "starting on all workers"
   on all "$(worker start "${environment[@]}" "${kept[@]}" -- -m "$module" "${program[@]}")" || {

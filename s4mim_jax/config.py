@@ -204,8 +204,9 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
     for name in added:
         module = _method(name, file, where)
         if not hasattr(module, 'extend'):
+            valid = [n for n in _methods(file) if hasattr(_method(n, file, where), 'extend')]
             raise InputError(f'{name!r} in {where} is a whole method and cannot be added to {host!r}\n'
-                             f'valid after a +: {", ".join(n for n in _methods(file) if hasattr(_method(n, file, where), "extend"))}')
+                             f'valid after a +: {", ".join(valid)}')
         module.extend(config)
     config.method.name = '+'.join([host, *added])
     for key, value in settings.items():

@@ -79,7 +79,8 @@ def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teache
             shutil.rmtree(output)
         temporary.replace(output)
     except OSError as error:
-        raise InputError(f'--output={output} cannot be written ({error.strerror}); name a folder that you may write') from None
+        raise InputError(f'--output={output} cannot be written ({error.strerror})\n'
+                         'name a folder that you may write') from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return model
@@ -102,7 +103,8 @@ def choose_sizes(settings: Settings, asked, known, workdir) -> list[tuple[int, i
     for size in sizes:
         height, width = settings.input_size(size)
         if (height, width) != size:
-            raise InputError(f'--sizes={size[0]}x{size[1]}: the network sees such an image at {height}x{width}; give that')
+            raise InputError(f'--sizes={size[0]}x{size[1]}: the network sees such an image at '
+                             f'{height}x{width}; give that')
     return sizes
 
 

@@ -3,7 +3,7 @@
     model.json              classes, palette, preprocessing, protocol, and where the weights come from
     weights.safetensors     parameters and BatchNorm statistics, float32, by path
     networks/PLATFORM-HxW   jax.export artefacts: ({name: array}, uint8 [b, H, W, channels]) -> float32 [b, H, W, C],
-                            any b; `kind` in model.json says what the result is. With mode `sliding` H x W is the window.
+                            any b; `kind` in model.json says what the result is. H x W is the window of `sliding`.
 
 The artefacts need JAX alone; this module also resizes to and from the network's size, as prediction from a run does.
 """

@@ -7,6 +7,7 @@ compiled step needs (tests/test_hardware.py); `python -m s4mim_jax.plan` gives t
 
 import math
 
+from s4mim_jax.encoder_sizes import PATCHES
 from s4mim_jax.errors import InputError
 
 GIGABYTES = {'16gb': 16, '24gb': 24, '40gb': 40, '80gb': 80}
@@ -31,7 +32,8 @@ def fit(config, name: str) -> None:
     limit = USABLE * GIGABYTES[name] * 1e9
     cuts = [n for n in range(1, config.batch.labeled + 1)
             if config.batch.labeled % n == 0 and config.batch.unlabeled % n == 0]
-    normed = config.model.norm == 'batch' and not (config.model.encoder.startswith('dinov2') or config.model.freeze_norm)
+    frozen = config.model.freeze_norm or config.model.encoder in PATCHES  # a ViT has LayerNorm
+    normed = config.model.norm == 'batch' and not frozen
     tries = [(cut, False) for cut in cuts] + [(cut, True) for cut in cuts]
     if normed:
         tries = [(cuts[0], False)] + [(cut, True) for cut in cuts]
@@ -41,8 +43,8 @@ def fit(config, name: str) -> None:
             config.batch.accumulate, config.model.remat = cut, remat
             return
     least = min(sizes.step_bytes(cut, remat) for cut, remat in tries) / 1e9
-    raise InputError(f'hardware={name}: a step needs about {least:.1f} GB even with --config.batch.accumulate={cuts[-1]} '
-                     'and --config.model.remat=true\nvalid: a smaller encoder or --config.data.crop, or a larger device')
+    raise InputError(f'hardware={name}: a step needs about {least:.1f} GB even with --config.batch.accumulate={cuts[-1]}'
+                     ' and --config.model.remat=true\nvalid: a smaller encoder or --config.data.crop, or a larger device')
 
 
 def step_bytes(config, num_classes: int | None = None) -> int:

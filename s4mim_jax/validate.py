@@ -43,7 +43,8 @@ AT_LEAST = {
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
           'method.selection.tau_margin', 'method.selection.alpha', 'method.masks.x_ratio', 'method.masks.w_ratio',
-          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary', 'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
+          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',
+          'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
 

@@ -1,10 +1,13 @@
 """The launch scripts for GPUs, SLURM and Kubernetes with stand-ins for what they call; setup.sh and test.sh."""
 
+import os
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,9 +22,13 @@ def world(tmp_path):
     return World(tmp_path / 'with a space')
 
 
-@pytest.mark.skipif(not shutil.which('shellcheck'), reason='no shellcheck')
+# requirements-dev brings one beside Python, which need not be on PATH.
+SHELLCHECK = shutil.which('shellcheck', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}')
+
+
+@pytest.mark.skipif(not SHELLCHECK, reason='no shellcheck')
 def test_shellcheck():
-    done = subprocess.run(['shellcheck', '-x', *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([SHELLCHECK, '-x', *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

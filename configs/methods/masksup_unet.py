@@ -9,7 +9,8 @@ deviation 0.5. `configs/folder.py:masksup_unet,split=all`.
 def apply(config):
     config.method.update(supervised=1.0, masked_supervision=1.0, similarity=1.0)
     config.method.masks.x_kind = 'freeform'
-    config.model.update(encoder='unet', decoder='unet', output_stride=16, unet_widths=(512, 256, 128, 64), pretrained=None)
+    config.model.update(encoder='unet', decoder='unet', output_stride=16, unet_widths=(512, 256, 128, 64),
+                        pretrained=None)
     config.data.update(resize=(224, 224), crop=(224, 224), scale=(1.0, 1.0), flip=False)
     config.batch.labeled = 8
     config.optimizer.update(name='amsgrad', learning_rate=1e-4, reference_batch=8, head_multiplier=1.0,

@@ -78,7 +78,8 @@ def protocol_from(config) -> Protocol:
         raise InputError(f'--config.{key}={tuple(window)}: {config.eval.mode} needs a (height, width) of '
                          f'positive multiples of {multiple}')
     scales = tuple(config.eval.scales)
-    if not scales or not all(isinstance(s, (int, float)) and 0 < s <= 8 for s in scales) or len(set(scales)) < len(scales):
+    valid = all(isinstance(s, (int, float)) and 0 < s <= 8 for s in scales) and len(set(scales)) == len(scales)
+    if not scales or not valid:
         raise InputError(f'--config.eval.scales={scales}: valid are different numbers above 0 and up to 8, such as '
                          '(0.75, 1.0, 1.25)')
     return Protocol(config.eval.mode, tuple(window), bool(config.model.align_corners), tuple(map(float, scales)),

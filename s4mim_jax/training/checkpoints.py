@@ -180,7 +180,8 @@ def _reader(workdir) -> ocp.CheckpointManager:
     if not folder.is_dir():
         raise InputError(f'{workdir}: no {storage.CHECKPOINTS}/ folder; --workdir must be a folder that train has '
                          'written')
-    return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True), item_handlers=_handlers())
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    return ocp.CheckpointManager(folder, options=options, item_handlers=_handlers())
 
 
 def _find_step(manager, checkpoint, workdir) -> int:

@@ -155,7 +155,10 @@ FEW_SIZES = 8  # so many are listed in run.json; photographs of a collection hav
 
 
 def describe_run(config, source, split, mesh, evaluated=()) -> dict:
-    """What the numbers of a run depend on beside its config, for run.json. evaluated: own sizes of the images scored."""
+    """What the numbers of a run depend on beside its config, for run.json.
+
+    evaluated: own (height, width) of the images that are scored while it trains.
+    """
     sizes = sorted({network_size(own, config) for own in evaluated})
     device = jax.devices()[0]
     return {
@@ -177,7 +180,12 @@ def describe_run(config, source, split, mesh, evaluated=()) -> dict:
 
 
 def git_hash() -> str | None:
-    """Commit of the checkout that the package runs from, '+' appended when it has changes."""
+    """Commit of the checkout that the package runs from, '+' appended when it has changes.
+
+    A copy without its history (an image, a bundle on a pod) is told by S4MIM_GIT_HASH.
+    """
+    if os.environ.get('S4MIM_GIT_HASH'):
+        return os.environ['S4MIM_GIT_HASH']
     here = Path(__file__).resolve().parent
     try:
         run = lambda *args: subprocess.run(['git', *args], cwd=here, capture_output=True, text=True, timeout=10)

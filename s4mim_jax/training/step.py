@@ -101,7 +101,8 @@ def _local_step(config, num_classes, collectives):
         parts = config.batch.accumulate
         batch = {k: batch[k] for k in (('labeled', 'unlabeled') if passes.unlabeled else ('labeled',))}
         if parts == 1:
-            gradients, statistics, metrics = micro(state.params, state.batch_stats, state.ema, batch, Draws(state.seed, state.step))
+            gradients, statistics, metrics = micro(state.params, state.batch_stats, state.ema, batch,
+                                                   Draws(state.seed, state.step))
         else:
             gradients, statistics, metrics = _accumulate(micro, state, batch, parts)
         metrics['gradient_norm'] = Metric(optax.global_norm(gradients), jnp.ones((), jnp.int32))

@@ -146,7 +146,8 @@ def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, ca
     others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
     # Files among them that cannot be read are reported when they are asked for.
     paths = [('mask', mask) for mask in sorted(others)]
-    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp, colors=source.colors)
+    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp,
+                    colors=source.colors)
     seen |= {value for mask in found.values() for value in mask.values}
     if seen <= suspicious:
         count = len({s.mask for s in samples}) + len(found)
