@@ -31,6 +31,7 @@ def read(run: Path, classes: list[str] | None) -> dict:
         'batch': config['batch'], 'optimizer': config['optimizer'], 'total_steps': config['total_steps'],
         'evaluations': evaluations,
         'val_miou': [[line['step'], line['miou']] for line in lines if line['split'] == config['eval']['split']],
+        'loss': [[line['step'], line['loss']] for line in lines if line['split'] == 'train' and 'loss' in line][-100:],
         'pseudo_labels': [[line['step'], line['pseudo_label/kept'], line['pseudo_label/accuracy_kept']]
                           for line in lines if line['split'] == 'train' and 'pseudo_label/kept' in line][::5],
         'devices': record['devices'], 'versions': record['versions'], 'git': record['git'],

@@ -105,7 +105,7 @@ def reached(layers, start):
 @pytest.mark.parametrize('grid, factors', [(None, (1, 1, 1)), ((2, 2, 4), (2, 2, 4))])
 def test_multi_grid_widens_the_field_of_the_last_stage(bottleneck, grid, factors):
     """At stride 8 the blocks of the last stage have dilations 2, 4, 4 times the factors, the first one torchvision's."""
-    width, start = 1024, 512
+    width, start = 2048, 1024
     module = ResNet((1, 1, 1, 3), bottleneck, Style(), output_stride=8, width=1, multi_grid=grid)
     image = jnp.zeros((1, 8, width, 3)).at[:, 4, start].set(1.0)
     variables = jax.jit(lambda key: module.init(key, image, False))(jax.random.key(0))
@@ -113,12 +113,12 @@ def test_multi_grid_widens_the_field_of_the_last_stage(bottleneck, grid, factors
     variables = jax.tree.map(lambda x: jnp.full(x.shape, 0.5) if x.ndim == 4 else x, variables)
     high = jax.jit(lambda v: module.apply(v, image, False)[-1])(variables)
     seen = np.flatnonzero(np.asarray(high[0]).max((0, 2)) > 0)
-    start_of = {True: lambda first, later: [(3, 1, first)], False: lambda first, later: [(3, 1, first), (3, 1, later)]}
-    layers = start_of[bottleneck]
-    stem = [(7, 2, 1), (3, 2, 1), *layers(1, 1)]
-    second = [(3, 2, 1)] + ([] if bottleneck else [(3, 1, 1)])
-    last = [layer for i, f in enumerate(factors) for layer in layers((4 if i else 2) * f, 4 * f)]
-    assert (seen[0], seen[-1]) == reached([*stem, *second, *layers(1, 2), *last], start)
+    # A bottleneck has one 3x3 convolution, a basic block two.
+    threes = lambda first, later, stride=1: [(3, stride, first), (3, 1, later)][:1 if bottleneck else 2]
+    stages = [(7, 2, 1), (3, 2, 1), *threes(1, 1), *threes(1, 1, 2), *threes(1, 2)]
+    last = [layer for i, f in enumerate(factors) for layer in threes((4 if i else 2) * f, 4 * f)]
+    assert (seen[0], seen[-1]) == reached([*stages, *last], start)
+    assert 0 < seen[0] and seen[-1] < high.shape[2] - 1
 
 
 @pytest.mark.parametrize('encoder, grid, valid', [
