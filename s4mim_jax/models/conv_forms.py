@@ -147,7 +147,7 @@ def _kernel_gradient(x, gradient, kernel, stride, dilation, around):
     to a product with ones, which a matrix product does fast (one row of ones would become a sum again).
     """
     x, gradient = x.astype(jnp.float32), gradient.astype(jnp.float32)
-    size, (batch, height, _, channels) = kernel.shape[0], gradient.shape
+    size, (_, height, _, channels) = kernel.shape[0], gradient.shape
     blocks = min(BLOCKS, height)
     rows = -(-height // blocks)
     missing = rows * blocks - height

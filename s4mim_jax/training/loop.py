@@ -92,7 +92,8 @@ class _Run:
         if self.completed >= config.total_steps:  # before anything is written
             self._say(f'{self.folder} has completed {self.completed} of {config.total_steps} steps: nothing to do')
             self.checkpoints.close()
-            return 0
+            # Who trains run after run in one process shall hear of a signal that came while this one was opened.
+            return 128 + self.stop.signal if self.stop.signal else 0
         if self.main:
             self._describe()
         self.monitor = Monitor(self.folder, self.completed) if self.main else None
