@@ -71,8 +71,7 @@ class _Run:
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
         if begun:
-            stored = run_folder.read_config(workdir).precision
-            self.config = config = with_precision(config, stored if stored != 'auto' else None)
+            self.config = config = with_precision(config, run_folder.precision_of(workdir))
             run_folder.check_same_run(workdir, config, self.split)
         else:  # weights that do not fit end here, before the folder is made
             self.config = config = with_precision(config)

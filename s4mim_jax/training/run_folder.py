@@ -100,6 +100,13 @@ def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
     return config.lock()
 
 
+def precision_of(workdir) -> str | None:
+    """What the run in a folder computes in; None where there is no config."""
+    if not (storage.locate(workdir) / 'config.json').exists():
+        return None
+    return read_config(workdir).precision
+
+
 # Keys that a resumed run may change: they do not decide what the steps so far have computed.
 FREE = ('total_steps', 'optimizer.', 'eval.', 'checkpoint.', 'log.', 'mesh.', 'partition', 'data.dir', 'data.cache',
         'model.pretrained', 'model.remat')
