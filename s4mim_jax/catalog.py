@@ -45,7 +45,8 @@ def forward_flops(model_config, num_classes: int, size: tuple[int, int]) -> floa
     return float(lowered.cost_analysis()['flops'])
 
 
-def rows(model_config, num_classes: int = CLASSES, size: tuple[int, int] = SIZE, encoders=tuple(models.ENCODERS)) -> list[dict]:
+def rows(model_config, num_classes: int = CLASSES, size: tuple[int, int] = SIZE,
+         encoders=tuple(models.ENCODERS)) -> list[dict]:
     """One row a pair: encoder, decoder, encoder_parameters, parameters, size, flops.
 
     Args:

@@ -76,7 +76,8 @@ def validate(config) -> None:
     multiple = size_multiple(config.model)
     if any(side % multiple for side in config.data.crop):
         near = tuple(nearest_multiple(side, multiple) for side in config.data.crop)
-        _refuse(config, 'data.crop', f'{config.model.encoder} takes multiples of its patch, {multiple} pixels, such as {near}')
+        _refuse(config, 'data.crop', f'{config.model.encoder} takes multiples of its patch, {multiple} pixels, '
+                f'such as {near}')
     for key in RANGES:
         pair = read(config, key)
         if len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair) or not 0 < pair[0] <= pair[1]:

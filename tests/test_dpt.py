@@ -70,12 +70,14 @@ def test_names_of_the_parameters():
     """Importers and checkpoints know them."""
     shapes = leaf_shapes(models.build(settings(), 3))
     named = {p.removeprefix('params/decoder/'): s for p, s in shapes.items() if p.startswith('params/decoder/')}
-    expected = {'resize1/kernel': (4, 4, 4, 4), 'resize1/bias': (4,), 'resize2/kernel': (2, 2, 5, 5), 'resize2/bias': (5,),
+    expected = {'resize1/kernel': (4, 4, 4, 4), 'resize1/bias': (4,), 'resize2/kernel': (2, 2, 5, 5),
+                'resize2/bias': (5,),
                 'resize4/kernel': (3, 3, 7, 7), 'resize4/bias': (7,), 'head1/kernel': (3, 3, 4, 4), 'head1/bias': (4,),
                 'classifier/kernel': (1, 1, 4, 3), 'classifier/bias': (3,)}
     for i, width in enumerate((4, 5, 6, 7), start=1):
         expected |= {f'project{i}/kernel': (1, 1, 12, width), f'project{i}/bias': (width,),
-                     f'reduce{i}/kernel': (3, 3, width, 4), f'fuse{i}/out/kernel': (1, 1, 4, 4), f'fuse{i}/out/bias': (4,)}
+                     f'reduce{i}/kernel': (3, 3, width, 4), f'fuse{i}/out/kernel': (1, 1, 4, 4),
+                     f'fuse{i}/out/bias': (4,)}
         for part in ('unit1', 'unit2')[i == 4:]:
             expected |= {f'fuse{i}/{part}/{c}/{leaf}': shape for c in ('conv1', 'conv2')
                          for leaf, shape in (('kernel', (3, 3, 4, 4)), ('bias', (4,)))}
@@ -98,7 +100,8 @@ def test_other_encoders_give_their_maps_from_stride_4_on(encoder, stride, maps):
 
 @pytest.mark.parametrize('changes, says', [
     (dict(dpt_features=0), 'config.model.dpt_features=0 must be at least 1'),
-    (dict(dpt_channels=(8, 8)), 'dinov2_vits14 gives 4 maps to fuse'), (dict(dpt_channels=(8, 8, 8, 0)), '4 positive integers')])
+    (dict(dpt_channels=(8, 8)), 'dinov2_vits14 gives 4 maps to fuse'),
+    (dict(dpt_channels=(8, 8, 8, 0)), '4 positive integers')])
 def test_widths_that_do_not_fit_are_refused(changes, says):
     with pytest.raises(InputError) as error:
         models.build(settings(**changes), 3)

@@ -104,7 +104,7 @@ def reached(layers, start):
 @pytest.mark.parametrize('bottleneck', [True, False])
 @pytest.mark.parametrize('grid, factors', [(None, (1, 1, 1)), ((2, 2, 4), (2, 2, 4))])
 def test_multi_grid_widens_the_field_of_the_last_stage(bottleneck, grid, factors):
-    """At stride 8 the blocks of the last stage have dilations 2, 4, 4 times the factors, the first one torchvision's."""
+    """At stride 8 the last stage has dilations 2, 4, 4 times the factors; the 2 is torchvision's."""
     width, start = 2048, 1024
     module = ResNet((1, 1, 1, 3), bottleneck, Style(), output_stride=8, width=1, multi_grid=grid)
     image = jnp.zeros((1, 8, width, 3)).at[:, 4, start].set(1.0)

@@ -220,7 +220,8 @@ def test_remat_recomputes_blocks_and_changes_nothing():
     (dict(registers=2), 'config.model.registers=2'), (dict(positions='bilinear'), 'offset, size, antialias'),
     (dict(vit_depth=3), 'at least 4'), (dict(vit_heads=5), '5 heads do not divide the width 12'),
     (dict(vit_width=-1), 'config.model.vit_width=-1'), (dict(freeze_norm=True), 'LayerNorm keeps no statistics'),
-    (dict(multi_grid=(1, 2, 4)), 'is for ResNets'), (dict(encoder='resnet18'), 'config.model.vit_depth=4 is a key of ViTs'),
+    (dict(multi_grid=(1, 2, 4)), 'is for ResNets'),
+    (dict(encoder='resnet18'), 'config.model.vit_depth=4 is a key of ViTs'),
     (dict(encoder='resnet18', vit_depth=None, vit_width=None, vit_heads=None, registers=4), 'valid: 0')])
 def test_keys_that_do_not_fit_are_refused(changes, says):
     with pytest.raises(InputError, match='config.model') as error:

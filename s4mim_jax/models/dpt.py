@@ -125,5 +125,5 @@ def validate(model_config) -> None:
     if channels is None:
         return
     if len(channels) < needed or not all(isinstance(width, int) and width > 0 for width in channels):
-        raise InputError(f'config.model.dpt_channels={tuple(channels)}: {model_config.encoder} gives {needed} maps to fuse\n'
-                         f'valid: None, or {needed} positive integers or more, fine to coarse')
+        raise InputError(f'config.model.dpt_channels={tuple(channels)}: {model_config.encoder} gives {needed} maps to '
+                         f'fuse\nvalid: None, or {needed} positive integers or more, fine to coarse')

@@ -112,8 +112,8 @@ def validate(model_config) -> None:
     if grid is None:
         return
     if encoder not in RESNETS:
-        raise InputError(f'config.model.multi_grid={tuple(grid)} is for ResNets; config.model.encoder={encoder} is none\n'
-                         'valid: None')
+        raise InputError(f'config.model.multi_grid={tuple(grid)} is for ResNets; config.model.encoder={encoder} is '
+                         'none\nvalid: None')
     count = RESNETS[encoder][0][-1]
     if len(grid) != count or not all(isinstance(factor, int) and factor > 0 for factor in grid):
         raise InputError(f'config.model.multi_grid={tuple(grid)}: the last stage of {encoder} has {count} blocks\n'
