@@ -55,7 +55,7 @@ def evaluate_all(workdir, checkpoints, weights, split: str = 'test', overrides=(
         find_step(workdir, checkpoint)
     results = {}
     for checkpoint, kind in itertools.product(checkpoints, weights):
-        if (checkpoint, 'student') in results and kind == 'teacher' or (checkpoint, kind) in results:
+        if (checkpoint, kind) in results:
             continue
         result = evaluate_run(workdir, checkpoint, kind, split, overrides)
         results[checkpoint, result['weights']] = result

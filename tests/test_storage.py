@@ -62,7 +62,7 @@ def test_a_leftover_of_a_cut_off_save_is_no_checkpoint_and_goes_away(tmp_path):
     assert storage.finished_steps(tmp_path) == [1]
     with opened(tmp_path) as checkpoints:
         assert checkpoints.latest_step() == 1
-        checkpoints.save(small(2), {'best_step': None})  # Orbax removes it beside us, and before it saves
+        checkpoints.save(small(3), {'best_step': None})  # Orbax removes it beside us, and before it saves
         assert not half.exists()
 
 
