@@ -15,17 +15,38 @@ def leaves(tree):
     return [np.asarray(x, np.float64) for x in jax.tree.leaves(tree)]
 
 
-def run(config, mesh=None, steps=5):
+STEPS = 5
+
+
+def run(config, mesh=None):
+    """(states after 0 .. STEPS updates, metrics of the last one)."""
     state, step = create_state(config, tiny.CLASSES, mesh), make_train_step(config, tiny.CLASSES, mesh)
-    for number in range(steps):
+    states = [jax.device_get(state)]
+    for number in range(STEPS):
         state, metrics = step(state, tiny.batch(config, number))
-    return jax.device_get(state), jax.device_get(metrics)
+        states.append(jax.device_get(state))
+    return states, jax.device_get(metrics)
 
 
 def agree(a, b, tolerance):
     """Leaf by leaf, relative to the leaf's largest entry."""
     for x, y in zip(leaves(a), leaves(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(np.abs(x).max(initial=0), 0.01))
+
+
+def same_training(one, other):
+    """The first update entry by entry, and the way that the state has gone after the last.
+
+    The same arithmetic in another order differs by 1e-5 of that way. But rounding decides now and then on the sign of
+    an absolute value, on which side of a ReLU or of a tie of two classes a number lies, and each of the 8,448 pixels
+    moves a gradient by up to half a percent. A missing sum, a mask or a key of its own on a device changes all of it.
+    """
+    agree(one[1], other[1], 1e-3)
+    assert int(one[-1].step) == int(other[-1].step) == STEPS
+    for part in ('params', 'batch_stats', 'opt_state', 'ema'):
+        begin, a, b = (np.concatenate([leaf.ravel() for leaf in leaves(getattr(state, part))] or [np.zeros(1)])
+                       for state in (one[0], one[-1], other[-1]))
+        assert np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(a - begin), part
 
 
 SLOW = ('fixmatch', 'unimatch_v2', 's4mc', 'maskmatch', 'masksup', 's4mim', 'union')
@@ -46,7 +67,7 @@ def test_one_and_eight_devices_and_both_partitions_agree(method):
     config.partition = 'shard_map'
     sharded, sharded_metrics = run(config, make_mesh(config))
     for other, metrics in ((jit, jit_metrics), (sharded, sharded_metrics)):
-        agree(one, other, 1e-3)
+        same_training(one, other)
         assert {k: int(v.count) for k, v in metrics.items()} == {k: int(v.count) for k, v in one_metrics.items()}
         for name, metric in metrics.items():
             np.testing.assert_allclose(metric.total, one_metrics[name].total, rtol=2e-3, err_msg=name)
@@ -63,7 +84,7 @@ def test_fsdp_places_parameters_in_parts_and_computes_the_same(method):
     for tree in (state.params, state.opt_state, *([state.ema] if method == 'unimatch_v2' else [])):
         cut = [x for x in jax.tree.leaves(tree) if not x.sharding.is_fully_replicated]
         assert cut and all(x.size >= 2**14 for x in cut)
-    agree(one, run(config, mesh)[0], 1e-3)
+    same_training(one, run(config, mesh)[0])
 
 
 def test_supervised_step_is_the_plain_gradient_step():
