@@ -211,3 +211,10 @@ def test_step_measures_without_tensorflow_and_writes_what_it_measured(tmp_path):
     assert first['images_per_s'] == pytest.approx(4 / first['step_s'])
     assert second['images_per_s'] == pytest.approx(8 / second['step_s'])  # unlabelled crops count too
     assert second['gflop'] > 1.5 * first['gflop']
+
+
+def test_the_readme_shows_the_table_of_the_committed_results():
+    text = (ROOT / 'README.md').read_text()
+    shown = text.partition('<!-- ablation -->\n')[2].partition('<!-- /ablation -->')[0]
+    assert shown == (ROOT / 'benchmarks' / 'results' / 'ablation' / 'table.md').read_text()
+    assert len(shown.splitlines()) > 10
