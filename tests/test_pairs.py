@@ -19,8 +19,8 @@ from s4mim_jax.validate import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = [(encoder, decoder) for encoder in models.ENCODERS for decoder in models.DECODERS]
-# Too large to compile in a test: these step in shapes alone. ResNet-101 is ResNet-50 with more blocks.
-IN_SHAPES = ('resnet101', 'dinov2_vitl14', 'dinov2_vitg14')
+# Too large to compile in a test: these step in shapes alone.
+IN_SHAPES = ('dinov2_vitl14', 'dinov2_vitg14')
 
 
 def documented() -> str:
