@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import jax.export
 import numpy as np
 import pytest
 import tiny_run
@@ -101,6 +102,15 @@ def test_sizes_are_those_asked_for_or_those_of_the_run(run, tmp_path):
         predictor(pictures())
     with pytest.raises(InputError, match='--sizes=41x48: .* at 48x48'):
         export_run(run, tmp_path / 'other', overrides=[*whole, ('eval.multiple', '16')], sizes=[(41, 48)])
+
+
+def test_networks_for_devices_that_are_not_here_are_written_too(run, tmp_path):
+    model = export_run(run, tmp_path / 'model', platforms=('cuda', 'tpu', 'cpu'))
+    assert [entry['platform'] for entry in model['networks']] == ['gpu', 'tpu', 'cpu']
+    for entry, name in zip(model['networks'], ('cuda', 'tpu', 'cpu')):
+        network = jax.export.deserialize(bytearray((tmp_path / 'model' / entry['file']).read_bytes()))
+        assert network.platforms == (name,)
+    assert s4mim_jax.load(tmp_path / 'model')(pictures()[0]).shape == SIZES[0]
 
 
 @pytest.mark.parametrize('changes, message', [

@@ -3,6 +3,7 @@
 JAX's own cache of compiled programs cannot read back one for devices that are not here.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -32,9 +33,7 @@ class Memo:
     def write(self, lowered, value: dict) -> None:
         path = self._path(lowered)
         temporary = path.with_suffix(f'.{os.getpid()}')
-        try:
+        with contextlib.suppress(OSError):  # not kept, the next plan compiles again
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(value))
             temporary.replace(path)
-        except OSError:
-            pass  # the next plan compiles again
