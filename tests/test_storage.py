@@ -1,11 +1,13 @@
 """Checkpoints and the run folder where the disk, the place or the devices are not what they were."""
 
+import asyncio
 import contextlib
 import json
 import os
 import resource
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -183,6 +185,29 @@ def test_other_errors_are_not_called_a_failure_of_the_disk(tmp_path):
     with pytest.raises(InputError) as same, storage.writing(tmp_path, tmp_path):
         raise InputError('once')
     assert str(same.value) == 'once'
+
+
+def test_reports_to_closed_loops_are_left_out_and_nothing_else(tmp_path, monkeypatch):
+    """TensorStore calls the loop from C++, so that its reports begin inside asyncio; ours begin here."""
+    seen = []
+    monkeypatch.setattr(sys, 'unraisablehook', seen.append)
+    Checkpoints(tmp_path).close()
+    report = lambda error, traceback: types.SimpleNamespace(exc_type=type(error), exc_value=error,
+                                                            exc_traceback=traceback)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError) as raised:
+        loop.call_soon_threadsafe(print)
+    error = raised.value
+    sys.unraisablehook(report(error, error.__traceback__.tb_next))
+    assert not seen
+    sys.unraisablehook(report(error, error.__traceback__))
+    sys.unraisablehook(report(error, None))
+    sys.unraisablehook(report(ValueError('Event loop is closed'), error.__traceback__.tb_next))
+    assert len(seen) == 3
+    Checkpoints(tmp_path).close()
+    sys.unraisablehook(report(error, None))
+    assert len(seen) == 4, 'a second manager put another hook on top'
 
 
 # ---------------------------------------------------------------- other devices

@@ -5,6 +5,7 @@ and optimiser state) and `loop` (JSON: the best score so far and the sums not lo
 evaluation restores the first one only.
 """
 
+import asyncio
 import sys
 
 import jax
@@ -32,23 +33,27 @@ logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
 
 
 class _QuietLoops:
-    """`sys.excepthook` that leaves out TensorStore's reports to event loops that are closed.
+    """`sys.unraisablehook` that leaves out TensorStore's reports to event loops that are closed.
 
     When one array of a save fails, Orbax ends the loop that waits for all of them, and each of the others, when
-    it is done, prints a traceback through this hook. The failure itself is raised.
+    it is done, prints a traceback through this hook. The failure itself is raised. Some are done only after the
+    manager is closed, so the hook stays. It knows the reports by their first frame: in an error of a program
+    that is the program's.
     """
 
-    def __init__(self):
-        self._next = sys.excepthook
-        sys.excepthook = self
+    def __init__(self, following):
+        self._next = following
 
-    def __call__(self, kind, error, traceback):
-        if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
-            self._next(kind, error, traceback)
+    def __call__(self, report):
+        if not (report.exc_type is RuntimeError and str(report.exc_value) == 'Event loop is closed'
+                and report.exc_traceback is not None
+                and report.exc_traceback.tb_frame.f_code is asyncio.BaseEventLoop.call_soon_threadsafe.__code__):
+            self._next(report)
 
-    def remove(self) -> None:
-        if sys.excepthook is self:  # someone else's hook may have come on top
-            sys.excepthook = self._next
+    @classmethod
+    def install(cls) -> None:
+        if not isinstance(sys.unraisablehook, cls):
+            sys.unraisablehook = cls(sys.unraisablehook)
 
 
 class _KeepLatestAndBest:
@@ -82,7 +87,7 @@ class Checkpoints:
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False))
         with storage.writing(self._folder, workdir):
             self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=_handlers())
-        self._quiet_loops = _QuietLoops()
+        _QuietLoops.install()
 
     @staticmethod
     def exist(workdir) -> bool:
@@ -130,7 +135,6 @@ class Checkpoints:
     def close(self) -> None:
         with storage.writing(self._folder, self._workdir):
             self._manager.close()
-        self._quiet_loops.remove()
 
 
 def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best', weights: str = 'teacher'):
