@@ -98,8 +98,8 @@ def choose_sizes(settings: Settings, asked, known, workdir) -> list[tuple[int, i
         return [settings.input_size(settings.resize)]
     sizes = list(asked) or [tuple(size) for size in known or ()]
     if not sizes:
-        raise InputError(f'{workdir}: its images have many sizes, or run.json does not tell them; a network is exported '
-                         'for fixed ones\n'
+        raise InputError(f'{workdir}: its images have many sizes, or run.json does not tell them; a network is '
+                         'exported for fixed ones\n'
                          'give --sizes=480x640,..., or --config.eval.mode=sliding, which takes images of any size')
     for size in sizes:
         height, width = settings.input_size(size)

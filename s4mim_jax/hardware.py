@@ -43,8 +43,9 @@ def fit(config, name: str) -> None:
             config.batch.accumulate, config.model.remat = cut, remat
             return
     least = min(sizes.step_bytes(cut, remat) for cut, remat in tries) / 1e9
-    raise InputError(f'hardware={name}: a step needs about {least:.1f} GB even with --config.batch.accumulate={cuts[-1]}'
-                     ' and --config.model.remat=true\nvalid: a smaller encoder or --config.data.crop, or a larger device')
+    raise InputError(f'hardware={name}: a step needs about {least:.1f} GB even with '
+                     f'--config.batch.accumulate={cuts[-1]} and --config.model.remat=true\n'
+                     'valid: a smaller encoder or --config.data.crop, or a larger device')
 
 
 def step_bytes(config, num_classes: int | None = None) -> int:

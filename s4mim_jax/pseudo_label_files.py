@@ -90,8 +90,8 @@ class PseudoLabels:
         """Raises InputError where a mask is there already: it may hold corrections."""
         found = [name for name in names if (self._output / f'{name}.png').exists()]
         if found:
-            raise InputError(f'{self._output / found[0]}.png is there already ({len(found)} of {len(names)} masks), and '
-                             'pseudo-labels replace no file\nname another folder as --output')
+            raise InputError(f'{self._output / found[0]}.png is there already ({len(found)} of {len(names)} masks), '
+                             'and pseudo-labels replace no file\nname another folder as --output')
 
     def write(self, name: str, image: np.ndarray, ids: np.ndarray, confidence: np.ndarray) -> Entry:
         """Writes ID.png, ID_confidence.png (8 bits, 255 = certain) and ID_overlay.jpg.

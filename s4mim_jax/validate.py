@@ -94,8 +94,8 @@ def validate(config) -> None:
         if read(config, key) == 1:
             _refuse(config, key, 'must be below 1')
     if config.model.freeze_norm and not config.model.pretrained:
-        raise InputError('--config.model.freeze_norm=true holds BatchNorm at the statistics of pretrained weights, but '
-                         '--config.model.pretrained is None\nname a weights file, or set --config.model.freeze_norm=false')
+        raise InputError('--config.model.freeze_norm=true holds BatchNorm at the statistics of pretrained weights, '
+                         'but --config.model.pretrained is None\nname a weights file, or set --config.model.freeze_norm=false')
     if config.method.feature_dropout >= 1.0:
         _refuse(config, 'method.feature_dropout', 'must be below 1')
     if not terms.active(config.method):
@@ -128,7 +128,8 @@ def _validate_slots(config) -> None:
     scales = tuple(config.method.teacher.scales)
     if 1.0 not in scales or len(set(scales)) < len(scales) or not all(
             isinstance(s, (int, float)) and s > 0 for s in scales):
-        _refuse(config, 'method.teacher.scales', 'different positive numbers with 1 among them, such as (0.75, 1.0, 1.25)')
+        _refuse(config, 'method.teacher.scales',
+                'different positive numbers with 1 among them, such as (0.75, 1.0, 1.25)')
     rule = config.method.selection
     if rule.refinement != 'none' and rule.threshold == 'confidence':
         _refuse(config, 'method.selection.refinement', 'a refined map is judged by its margin: '

@@ -79,7 +79,8 @@ def _band_facts(data, name, form) -> ImageFacts:
     if form.value_range is None and orientation(image) == 1:
         if image.format == 'JPEG' and image.mode == 'L' and form.channels == 1 and data.endswith(JPEG_END):
             kind = 'jpeg'
-        elif _plain_png(image, data) and data.endswith(PNG_END) and len(image.getbands()) == form.channels != 2:  # nor does TensorFlow
+        # TensorFlow does not know two channels either.
+        elif _plain_png(image, data) and data.endswith(PNG_END) and len(image.getbands()) == form.channels != 2:
             kind = 'png8'
     return ImageFacts(height, width, kind)
 

@@ -41,8 +41,8 @@ def watch_pictures(groups: list[Group]) -> list[Picture]:
         image = _heatmap(all_classes(groups), columns)
         if image:
             pictures.append(Picture(f'pseudo_labels_{key}', title, 'Percent, mean over seeds, by the class of the '
-                                    'pseudo-label, over the unlabelled images of the one training batch that was looked '
-                                    'at with the last evaluation; grey: no such pixels.', image))
+                                    'pseudo-label, over the unlabelled images of the one training batch that was '
+                                    'looked at with the last evaluation; grey: no such pixels.', image))
     return pictures
 
 

@@ -50,7 +50,8 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0,
         last = set()
     if differ:
         path = differ[0]
-        raise InputError(f'--config.model.pretrained={source}: its network is another one ({len(differ)} arrays differ)\n'
+        raise InputError(f'--config.model.pretrained={source}: its network is another one '
+                         f'({len(differ)} arrays differ)\n'
                          f'{path}: stored {getattr(stored.get(path), "shape", "absent")}, '
                          f'config {shapes.get(path, "absent")}\n'
                          f'its model: {config.model.encoder}, {config.model.decoder}, stem {config.model.stem}, '

@@ -36,7 +36,8 @@ def make_look(config, num_classes: int, mesh) -> Callable:
 
     def look(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
-        scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch, Draws(state.seed, step))
+        scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch,
+                                 Draws(state.seed, step))
         seen = {}
         if 'x' in scene.images:
             logits = model.apply(state.variables(), scene.images['x'][:count], train=False).logits
