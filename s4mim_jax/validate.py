@@ -23,7 +23,7 @@ CHOICES = {
     'method.selection.resolution': ('logits', 'full'),
     'method.selection.connectivity': (4, 8),
     'method.selection.matched': ('none', 'unrefined', 'single_scale'),
-    'method.masks.x_kind': ('grid', 'freeform'),
+    'method.masks.x_kind': ('grid', 'freeform'), 'method.masks.statistics': ('batch', 'running'),
     'method.masks.input_scope': ('all', 'class_sampled'),
     'method.similarity_loss': ('mse', 'kl'),
     'method.mim.scope': ('class', 'image'),

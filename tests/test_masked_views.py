@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import tiny
 
 from s4mim_jax.parallel import Collectives
@@ -78,7 +79,8 @@ def test_copies_are_made_of_finished_views_and_write_no_statistics():
     passes, model = plan(config.method), build_model(config, tiny.CLASSES)
     state, batch = create_state(config, tiny.CLASSES), jax.tree.map(jnp.asarray, tiny.batch(config))
     variables = {'params': state.params, 'batch_stats': state.batch_stats}
-    compose = jax.jit(lambda v: _arrays(compose_scene(model, config, passes, Collectives(), v, state.ema, batch, Draws(config.seed, 3))))
+    compose = jax.jit(lambda v: _arrays(compose_scene(
+        model, config, passes, Collectives(), v, state.ema, batch, Draws(config.seed, 3))))
     scene, statistics = jax.device_get(compose(variables))
     for copy, base in (('x_masked', 'x'), ('w_masked', 'w_photometric'), ('s1_masked', 's1')):
         masked = scene.masked[copy]
@@ -94,7 +96,26 @@ def test_copies_are_made_of_finished_views_and_write_no_statistics():
                          class_wise_mim=0.0, feature_aggregation=0.0)
     base = plan(config.method)
     assert not base.masked and base.calls == passes.calls[:2]
-    compose = jax.jit(lambda v: compose_scene(model, config, base, Collectives(), v, state.ema, batch, Draws(config.seed, 3))[1])
+    compose = jax.jit(lambda v: compose_scene(
+        model, config, base, Collectives(), v, state.ema, batch, Draws(config.seed, 3))[1])
     without = jax.device_get(compose(variables))
     for a, b in zip(jax.tree.leaves(statistics), jax.tree.leaves(without), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['batch', 'running'])
+def test_statistics_that_masked_views_are_normalised_by(kind):
+    config = tiny.config('maskmatch', crop=(32, 32), batch=2, model__width=4, model__decoder_width=4,
+                         method__masks__statistics=kind)
+    passes, model = plan(config.method), build_model(config, tiny.CLASSES)
+    state, batch = create_state(config, tiny.CLASSES), jax.tree.map(jnp.asarray, tiny.batch(config))
+    variables = {'params': state.params, 'batch_stats': state.batch_stats}
+    scene, statistics = jax.jit(lambda v: _arrays(compose_scene(
+        model, config, passes, Collectives(), v, state.ema, batch, Draws(config.seed, 3))))(variables)
+    variables['batch_stats'] = statistics  # as the passes of whole views left them
+    image = scene.masked['w_masked'].image
+    evaluated = model.apply(variables, image, train=False).logits
+    trained = model.apply(variables, image, train=True, mutable=['batch_stats'])[0].logits
+    same, other = (trained, evaluated) if kind == 'batch' else (evaluated, trained)
+    np.testing.assert_allclose(scene.logits['w_masked'], same, atol=1e-4)
+    assert float(jnp.abs(scene.logits['w_masked'] - other).max()) > 0.01

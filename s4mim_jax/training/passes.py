@@ -92,7 +92,8 @@ def table(config) -> list[dict]:
         rows.append({'call': f'{who}, evaluation mode{at}', 'views': watched, 'encoded': images,
                      'decoded': images, 'gradient': False})
     for call in passes.calls:
-        rows.append({'call': 'student, training mode' + (', no statistics written' if call.masked else ''),
+        masked = 'no statistics written' if config.method.masks.statistics == 'batch' else 'running statistics'
+        rows.append({'call': 'student, training mode' + (f', {masked}' if call.masked else ''),
                      'views': list(call.decoded), 'encoded': sum(size(v) for v in call.views),
                      'decoded': sum(size(DROPPED.get(v, v)) for v in call.decoded), 'gradient': True})
     return rows

@@ -55,12 +55,12 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     outputs, logits, features = {}, {}, {}
     statistics = variables['batch_stats']
 
-    def run(call, seen):
+    def run(call, seen, train=True):
         sizes = {v: seen[v].shape[0] for v in call.views}
         index = batch['unlabeled']['index'] if passes.unlabeled else None
         result, changed = model.apply(
             {'params': network_parameters(variables['params']), 'batch_stats': statistics},
-            collectives.join([seen[v] for v in call.views]), train=True,
+            collectives.join([seen[v] for v in call.views]), train=train,
             perturb=perturbation(call, sizes, config, collectives, index, draws), mutable=['batch_stats'])
         split = lambda array: collectives.split(array, [sizes[DROPPED.get(d, d)] for d in call.decoded])
         outputs.update(zip(call.decoded, map(_Output, split(result.logits), split(result.coarse))))
@@ -77,7 +77,11 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     masked = {name: _mask(name, images, label, targets, batch, config, draws) for name in passes.masked}
     for call in passes.calls:
         if call.masked:
-            run(call, {name: copy.image for name, copy in masked.items()})
+            # Hidden pixels are all alike and lower the variance: by their own statistics the visible ones would
+            # be scaled up against the unmasked view (ours: an option).
+            statistics = jax.lax.stop_gradient(statistics)
+            run(call, {name: copy.image for name, copy in masked.items()},
+                train=config.method.masks.statistics == 'batch')
     logits = {name: output.logits for name, output in outputs.items()}
     reconstructed = {}
     if config.method.class_wise_mim:
