@@ -16,12 +16,13 @@ def test_quickstart_trains_both_scores_both_and_writes_pictures(tmp_path):
     small = ['--config.model.width=4', '--config.model.decoder_width=4', '--config.model.low_level_width=2',
              '--config.batch.labeled=2', '--config.batch.unlabeled=2', '--config.log.images=1']
     done = subprocess.run([sys.executable, '-m', 's4mim_jax.quickstart', f'--output={tmp_path / "out"}', '--steps=2',
-                           *small], cwd=ROOT, env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''},
+                           '--method=maskmatch,masks.w_ratio=0.5', *small],
+                          cwd=ROOT, env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''},
                           capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     out = tmp_path / 'out'
     runs = sorted(p.name for p in out.iterdir() if (p / 'run.json').exists())
-    assert len(runs) == 2 and 'supervised' in runs
+    assert runs == ['maskmatch', 'supervised']  # named by the method, without its settings
     records = [json.loads((out / run / 'run.json').read_text()) for run in runs]
     assert records[0]['split'] == records[1]['split']
     scores = {run: json.loads((out / run / 'eval' / 'test.json').read_text()) for run in runs}
