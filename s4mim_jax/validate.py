@@ -95,7 +95,8 @@ def validate(config) -> None:
             _refuse(config, key, 'must be below 1')
     if config.model.freeze_norm and not config.model.pretrained:
         raise InputError('--config.model.freeze_norm=true holds BatchNorm at the statistics of pretrained weights, '
-                         'but --config.model.pretrained is None\nname a weights file, or set --config.model.freeze_norm=false')
+                         'but --config.model.pretrained is None\n'
+                         'name a weights file, or set --config.model.freeze_norm=false')
     if config.method.feature_dropout >= 1.0:
         _refuse(config, 'method.feature_dropout', 'must be below 1')
     if not terms.active(config.method):
