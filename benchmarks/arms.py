@@ -20,8 +20,9 @@ DROPOUT = 'feature_dropout=0.1'
 S4MC = f's4mc,{EMA},selection.decay=1.0,selection.threshold=margin,selection.tau_margin=0.5'
 MASKMATCH = 'maskmatch,masks.w_ratio=0.5'
 MASKSUP = 'masks.freeform=(0.2, 0.3)'
-MIM = f'{EMA},{DROPOUT},masks.x_ratio=0.3,masks.s_ratio=0.3,masks.w_ratio=0.3'
-UNION = (f'union,{DROPOUT},{MASKSUP},masks.w_ratio=0.5,masks.s_ratio=0.3,selection.decay=1.0,'
+# Cells of one position of the encoder's map in all arms with S4MIM's parts, also where no part compares features.
+MIM = f'{EMA},{DROPOUT},masks.patch=16,masks.x_ratio=0.3,masks.s_ratio=0.3,masks.w_ratio=0.3'
+UNION = (f'union,{DROPOUT},{MASKSUP},masks.patch=16,masks.w_ratio=0.5,masks.s_ratio=0.3,selection.decay=1.0,'
          'selection.threshold=margin,selection.tau_margin=0.5')
 ARMS = {
     # Baselines and the ceiling.

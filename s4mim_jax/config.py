@@ -123,7 +123,7 @@ def base() -> ml_collections.ConfigDict:
     ))
     # Masks of the masked views ~x, ~w, ~s; ratios are hidden shares.
     config.method.masks = ml_collections.ConfigDict(dict(
-        patch=config_dict.placeholder(int),  # side of a grid's cell; None = a tenth of the crop's shorter side
+        patch=config_dict.placeholder(int),  # side of a grid's cell; None: views/masked.py, default_patch
         x_kind='grid',  # grid | freeform
         x_ratio=0.5, w_ratio=0.5, s_ratio=0.5,
         freeform=(0.5, 0.6),  # hidden share is drawn from this range

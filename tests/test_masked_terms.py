@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from s4mim_jax import terms
+from s4mim_jax.models.positions import Positions
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target
 from s4mim_jax.terms.class_wise_mim import normalize_patches, reconstruction_error
@@ -54,7 +55,8 @@ def scene(method='s4mim', **changes):
     config = tiny.config(method, **{f'method__{k}': v for k, v in changes.items()})
     names = ('x', 'w', 'x_masked', 'w_masked', 's1_masked')
     return SimpleNamespace(logits={n: logits() for n in names}, label=jnp.asarray(LABEL), method=config.method,
-                           targets={'w': target(), 's1': target()}, progress=jnp.float32(1.0))
+                           targets={'w': target(), 's1': target()}, progress=jnp.float32(1.0),
+                           positions=Positions(STRIDE, False))
 
 
 def test_masked_consistency_is_the_hosts_on_the_masked_copy():
@@ -64,6 +66,8 @@ def test_masked_consistency_is_the_hosts_on_the_masked_copy():
 
 def test_masked_supervision_counts_hidden_pixels_too():
     s = scene('masksup')
+    assert value('masked_supervision', s) == pytest.approx(labeled(s.logits['x_masked']), rel=1e-5)
+    s.method.supervised_loss = 'ohem'  # the hard pixels of a masked copy are those that are hidden
     assert value('masked_supervision', s) == pytest.approx(labeled(s.logits['x_masked']), rel=1e-5)
 
 
@@ -112,23 +116,26 @@ def test_similarity_switches():
     assert value('similarity', s) == pytest.approx(kl, rel=1e-4)
 
 
-def reconstruction_by_loop(pixels, images, part, visible):
-    """By image, class and pixel, with the position's class read at the centre of its square."""
+def reconstruction_by_loop(pixels, images, part, visible, height, width, before):
+    """By image, class and pixel. A position's square begins `before` pixels ahead of its multiple of the stride;
+    its class is read at the centre, and it is visible when half of its pixels are."""
     totals, counts = np.zeros(C), np.zeros(C, int)
-    rows, columns = H // STRIDE, W // STRIDE
-    centre = lambda array, r, c: array[r * STRIDE + STRIDE // 2, c * STRIDE + STRIDE // 2]
+    position = lambda y, x: ((y + before) // STRIDE, (x + before) // STRIDE)
+    pixels_of = {}
+    for y in range(height):
+        for x in range(width):
+            pixels_of.setdefault(position(y, x), []).append((y, x))
+    centre = lambda array, r, c: array[r * STRIDE + STRIDE // 2 - before, c * STRIDE + STRIDE // 2 - before]
     for b in range(B):
-        positions = [(r, c) for r in range(rows) for c in range(columns)]
         for k in range(C):
-            own = [p for p in positions if centre(part[b], *p) == k]
-            sides = {bool(centre(visible[b], *p)) for p in own}
+            own = [p for p in pixels_of if centre(part[b], *p) == k]
+            sides = {np.mean([visible[b][pixel] for pixel in pixels_of[p]]) >= 0.5 for p in own}
             if sides != {True, False}:
                 continue
-            for y in range(H):
-                for x in range(W):
-                    if (y // STRIDE, x // STRIDE) in own and part[b, y, x] == k and not visible[b, y, x]:
-                        totals[k] += np.abs(pixels[b, y, x] - images[b, y, x]).mean()
-                        counts[k] += 1
+            for y, x in (pixel for p in own for pixel in pixels_of[p]):
+                if part[b, y, x] == k and not visible[b, y, x]:
+                    totals[k] += np.abs(pixels[b, y, x] - images[b, y, x]).mean()
+                    counts[k] += 1
     return totals, counts
 
 
@@ -139,20 +146,23 @@ def blocky(low, high):
     return np.where(DRAW.random(fine.shape) < 0.1, DRAW.integers(low, high, fine.shape), fine)
 
 
-def test_reconstruction_error_by_class():
-    pixels, images = (DRAW.normal(size=(B, H, W, 3)).astype(np.float32) for _ in range(2))
-    part = blocky(0, C + 1)
+@pytest.mark.parametrize('align', [False, True])
+def test_reconstruction_error_by_class(align):
+    height, width = (H - 7, W - 7) if align else (H, W)  # a multiple of the stride and one
+    pixels, images = (DRAW.normal(size=(B, height, width, 3)).astype(np.float32) for _ in range(2))
+    part = blocky(0, C + 1)[:, :height, :width]
     part[part == C] = 255
-    visible = blocky(0, 2).astype(bool)
-    ratio = reconstruction_error(jnp.asarray(pixels), jnp.asarray(images), jnp.asarray(part), jnp.asarray(visible),
-                                 (H // STRIDE, W // STRIDE), C)
-    totals, counts = reconstruction_by_loop(pixels, images, part, visible)
+    visible = blocky(0, 2).astype(bool)[:, :height, :width]
+    error = lambda p: reconstruction_error(p, jnp.asarray(images), jnp.asarray(part), jnp.asarray(visible),
+                                           Positions(STRIDE, align), C)
+    ratio = error(jnp.asarray(pixels))
+    before = STRIDE // 2 if align else 0
+    totals, counts = reconstruction_by_loop(pixels, images, part, visible, height, width, before)
     np.testing.assert_array_equal(ratio.count, counts)
     np.testing.assert_allclose(ratio.total, totals, rtol=1e-4)
     assert counts.sum() > 0
     # No gradient where nothing is hidden.
-    gradient = jax.grad(lambda p: jnp.sum(reconstruction_error(
-        p, images, jnp.asarray(part), jnp.asarray(visible), (H // STRIDE, W // STRIDE), C).total))(jnp.asarray(pixels))
+    gradient = jax.grad(lambda p: jnp.sum(error(p).total))(jnp.asarray(pixels))
     assert not np.asarray(gradient)[visible].any() and np.isfinite(gradient).all()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
+from s4mim_jax.models.positions import Positions
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.training import create_state
 from s4mim_jax.training.passes import plan
@@ -35,11 +36,31 @@ def test_hidden_pixels_are_the_channel_mean_and_exactly_the_ratio():
     cells = copy.visible.reshape(4, 5, 8, 6, 8).all((2, 4))
     assert (cells.sum((1, 2)) == 30 - round(0.7 * 30)).all()
     np.testing.assert_array_equal(copy.image, np.repeat(copy.visible[..., None], 3, -1).astype(np.float32))
-    assert default_patch((321, 321)) == 32 and default_patch((801, 801)) == 80 and default_patch((4, 4)) == 1
+
+
+def test_default_cells_are_about_a_tenth_and_no_less_than_a_position_where_features_are_compared():
+    whole = [default_patch((side, side), 16, True) for side in (64, 128, 321, 513, 801)]
+    assert whole == [16, 16, 32, 32, 64]
+    assert [default_patch((side, side), 16, False) for side in (4, 64, 128, 321, 513, 801)] == [1, 6, 13, 32, 32, 64]
+    assert default_patch((518, 518), 14, True) == 28
+
+
+@pytest.mark.parametrize('align,size,patch', [(False, (64, 96), None), (True, (65, 97), 32), (False, (64, 96), 3)])
+def test_where_features_are_compared_every_position_is_hidden_or_visible_as_a_whole(align, size, patch):
+    config = tiny.config('s4mim', crop=size, method__masks__patch=patch, model__align_corners=align)
+    image, part = jnp.ones((4, *size, 3)), jnp.zeros((4, *size), jnp.int32)
+    draws = Draws(config.seed, 0)
+    visible = jax.device_get(mask_view('w', image, part, jnp.arange(4), config, draws).visible)
+    rows, columns = map(Positions(16, align).of_pixels, size)
+    shares = np.stack([visible[:, rows == row][:, :, columns == column].mean((1, 2))
+                       for row in range(rows[-1] + 1) for column in range(columns[-1] + 1)])
+    assert set(np.unique(shares)) == {0.0, 1.0} and len(shares) == (35 if align else 24)
+    if not align:  # cells of one position, also where 3 pixels were asked for
+        assert ((shares == 0).sum(0) == 12).all()
 
 
 def test_each_view_has_its_own_mask_and_ratio():
-    config = tiny.config('union', method__masks__patch=8)
+    config = tiny.config('union', method__masks__patch=8, model__output_stride=8)
     x, w, s = (view(config, name).visible for name in 'xws')
     assert (w != s).any() and (view(config, 'w', step=1).visible != w).any()
     np.testing.assert_allclose((~w).mean((1, 2)), 0.7, atol=0.001)

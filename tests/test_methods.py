@@ -70,10 +70,22 @@ def constant_scene(name):
 
 
 @pytest.mark.parametrize('name', ['fixmatch', 'unimatch', 'maskmatch', 's4mc', 's4mim_base', 's4mim', 's4mim_semantic',
-                                  'union', 'unimatch+maskmatch', 'fixmatch+masksup', 'unimatch+s4mim'])
+                                  'union', 'unimatch+maskmatch', 'fixmatch+masksup', 'unimatch+s4mim',
+                                  'maskmatch+s4mim', 'fixmatch+masksup+s4mim', 'fixmatch+maskmatch+masksup+s4mim',
+                                  'fixmatch+s4mim+maskmatch'])
 def test_no_method_wins_by_weight(name):
     """Labelled and unlabelled cross-entropies weigh one half each: 1/2 * 1 + 1/2 * 10."""
     assert constant_scene(name) == pytest.approx(5.5)
+
+
+def test_s4mim_counts_a_masked_copy_that_its_host_segments_once():
+    method = shapes.get_config('fixmatch+maskmatch+masksup+s4mim').method
+    assert tuple(method.mim.semantic_views) == ('s',) and method.semantic_mim == 0.25
+    assert (method.supervised, method.masked_supervision, method.masked_consistency) == (0.25, 0.25, 0.125)
+    assert tuple(shapes.get_config('maskmatch+s4mim').method.mim.semantic_views) == ('x', 's')
+    labeled = shapes.get_config('supervised+s4mim').method  # nothing unlabelled comes in
+    assert labeled.supervised == labeled.semantic_mim == 0.5
+    assert plan(labeled).views == ('x',) and plan(labeled).masked == ('x_masked',)
 
 
 def test_only_ideas_can_be_added():

@@ -13,8 +13,20 @@ def apply(config):
 
 
 def extend(config):
+    """Half of the weight of each side goes to L_sem; a masked copy that the host segments already counts once."""
     method = config.method
-    total = method.supervised + method.consistency + method.feature_perturbation
-    for term in ('supervised', 'consistency', 'feature_perturbation'):
-        method[term] /= 2
-    method.update(semantic_mim=total / 2, class_wise_mim=0.1, feature_aggregation=0.1)
+    unlabeled = ('consistency', 'feature_perturbation', 'masked_consistency')
+    learns = any(method[term] for term in unlabeled)
+    semantic, given = [], 0.0
+    for terms, views in ((('supervised', 'masked_supervision'), ('x',)), (unlabeled, ('w', 's') if learns else ())):
+        own = {'x': 'masked_supervision', 'w': 'masked_consistency', 's': None}
+        left = [view for view in views if not (own[view] and method[own[view]])]
+        for term in terms if left else ():
+            method[term] /= 2
+            given += method[term]
+        semantic += left
+    method.update(semantic_mim=given, class_wise_mim=0.1, feature_aggregation=0.1)
+    if semantic:
+        method.mim.semantic_views = tuple(semantic)
+    if not learns:  # a host of labelled images stays one
+        method.mim.views = ('x',)

@@ -2,13 +2,13 @@
 
 Our reading: L1 between the pixel decoder's output and the masked view's own pixels, on hidden pixels,
 mean a class, then mean over the classes. An image's class counts when it has a hidden and a visible
-position. `method.mim.scope = image` opens the decoder's gate and changes nothing else: plain MIM.
+position (most of its pixels are). `method.mim.scope = image` opens the decoder's gate and changes nothing else: plain MIM.
 """
 
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.pseudo_labels import nearest
+from s4mim_jax.models.positions import Positions
 from s4mim_jax.terms.cross_entropy import IGNORE, Ratio
 from s4mim_jax.terms.semantic_mim import COPIES
 
@@ -26,26 +26,26 @@ def loss(scene) -> list[Ratio]:
         if mim.patch_norm:
             target = normalize_patches(target, 16)
         classes = scene.logits[COPIES[view]].shape[-1]
-        size = scene.features[COPIES[view]].shape[1:3]
-        ratio = reconstruction_error(scene.reconstructed[COPIES[view]], target, copy.part, copy.visible, size, classes)
+        ratio = reconstruction_error(
+            scene.reconstructed[COPIES[view]], target, copy.part, copy.visible, scene.positions, classes)
         ratios.append(ramped(ratio, view, scene))
     return ratios
 
 
-def reconstruction_error(pixels, target, part, visible, size, num_classes) -> Ratio:
+def reconstruction_error(pixels, target, part, visible, positions: Positions, num_classes) -> Ratio:
     """L1 on hidden pixels by class.
 
     Args:
       pixels, target: f32 [B, H, W, 3]. part: i32 [B, H, W], classes or 255. visible: bool [B, H, W].
-      size: of the feature map, at which the decoder was gated.
+      positions: of the feature map, at which the decoder was gated.
 
     Returns:
       Ratio of vectors [C]. A pixel counts where its class is the one that its position was decoded
       with; so in both scopes the same pixels count.
     """
-    gate, seen = nearest(part, size), nearest(visible, size)
+    gate, seen = positions.at_centres(part), positions.largely(visible)
     eligible = jnp.any(members(gate, seen, num_classes), (1, 2)) & jnp.any(members(gate, ~seen, num_classes), (1, 2))
-    decoded_as = nearest_up(gate, part.shape[1:3])
+    decoded_as = positions.spread(gate, part.shape[1:3])
     error = jnp.mean(jnp.abs(pixels - jax.lax.stop_gradient(target)), axis=-1)
     counted = (part != IGNORE) & (part == decoded_as) & ~visible
     # One fused reduction a class: no [B, H, W, C] array is written.
@@ -56,12 +56,6 @@ def reconstruction_error(pixels, target, part, visible, size, num_classes) -> Ra
 def members(gate: jax.Array, marked: jax.Array, num_classes: int) -> jax.Array:
     """bool [B, h, w, C]: marked positions, each in its class."""
     return (gate[..., None] == jnp.arange(num_classes)) & marked[..., None]
-
-
-def nearest_up(array: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """[B, h, w] -> [B, H, W]: each position's square of pixels; the last may be cut off."""
-    steps = [-(-n // m) for n, m in zip(size, array.shape[1:3])]
-    return jnp.repeat(jnp.repeat(array, steps[0], 1), steps[1], 2)[:, :size[0], :size[1]]
 
 
 def ramped(ratio: Ratio, view: str, scene) -> Ratio:

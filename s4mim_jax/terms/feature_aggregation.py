@@ -2,13 +2,12 @@
 
 Our reading: encoder features of the masked pass, normalised to length 1; the visible prototype is the
 mean over the visible positions of a class in its image, without gradient; squared distance of the
-hidden positions, mean a class, then mean over classes.
+hidden positions, mean a class, then mean over classes. A position is hidden when most of its pixels are.
 """
 
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.pseudo_labels import nearest
 from s4mim_jax.terms.class_wise_mim import members, ramped
 from s4mim_jax.terms.cross_entropy import Ratio
 from s4mim_jax.terms.semantic_mim import COPIES
@@ -26,10 +25,10 @@ def loss(scene) -> list[Ratio]:
     mim, ratios = scene.method.mim, []
     for view in mim.views:
         copy, features = scene.masked[COPIES[view]], scene.features[COPIES[view]]
-        size = features.shape[1:3]
         source = scene.features[WHOLE[view]] if mim.prototype_from == 'unmasked' else features
-        ratio = distance_to_visible(features, source, nearest(copy.part, size), nearest(copy.visible, size),
-                                    scene.logits[COPIES[view]].shape[-1], mim.aggregation)
+        ratio = distance_to_visible(
+            features, source, scene.positions.at_centres(copy.part), scene.positions.largely(copy.visible),
+            scene.logits[COPIES[view]].shape[-1], mim.aggregation)
         ratios.append(ramped(ratio, view, scene))
     return ratios
 

@@ -1,6 +1,7 @@
 """L_context: the labelled image with holes must still be segmented whole (MaskSup, arXiv 2210.00923).
 
-All labelled pixels count, hidden ones too, as in the released code.
+All labelled pixels count, hidden ones too, as in the released code; also where `method.supervised_loss` is
+ohem, whose hard pixels would be those that cannot be known (ours).
 """
 
 from s4mim_jax.terms.cross_entropy import Ratio

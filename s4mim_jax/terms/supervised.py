@@ -14,11 +14,11 @@ def needs(method) -> tuple[str, ...]:
 
 def loss(scene) -> list[Ratio]:
     """Mean over the labelled pixels of output `x`; with OHEM, over the hard ones of each image."""
-    return [labeled_cross_entropy(scene.logits['x'], scene.label, scene.method)]
+    return [labeled_cross_entropy(scene.logits['x'], scene.label, scene.method, scene.method.supervised_loss)]
 
 
-def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method) -> Ratio:
-    """What `method.supervised_loss` makes of logits f32 [B, H, W, C] and labels i32 [B, H, W].
+def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method, kind: str = 'ce') -> Ratio:
+    """Cross-entropy of logits f32 [B, H, W, C] and labels i32 [B, H, W]; `kind` is 'ce' or 'ohem'.
 
     With `method.class_weights` each pixel counts by its class's weight in the sum, and as one in the
     number that divides it (ours; PyTorch divides by the sum of weights, which would undo the weight of a
@@ -26,7 +26,7 @@ def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method) -> Ratio:
     """
     pixels = pixel_cross_entropy(logits, label)
     known = label != IGNORE
-    if method.supervised_loss == 'ohem':
+    if kind == 'ohem':
         known = hard_pixels(pixels, known, method.ohem_threshold, method.ohem_keep)
     if method.class_weights:
         if len(method.class_weights) != logits.shape[-1]:

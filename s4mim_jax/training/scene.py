@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from s4mim_jax.data.source import IGNORE
 from s4mim_jax.models import feature_stride, size_multiple
+from s4mim_jax.models.positions import Positions, encoder_positions
 from s4mim_jax.parallel import Collectives
-from s4mim_jax.pseudo_labels import Maps, Target, ensemble, nearest, select
+from s4mim_jax.pseudo_labels import Maps, Target, ensemble, select
 from s4mim_jax.training.passes import DROPPED, MASKED, STRONG, Passes
 from s4mim_jax.training.perturbation import perturbation
 from s4mim_jax.training.state import build_pixel_decoder, network_parameters
@@ -23,7 +24,7 @@ class Scene(NamedTuple):
     logits: output -> f32 [B, H, W, C]. features: view -> [B, h, w, D], the encoder's last map.
     label: i32 [B, H, W] of the labelled images. targets: unlabelled view -> Target.
     images: view -> f32 [B, H, W, 3] normalised. masked: masked copy -> Masked.
-    reconstructed: masked copy -> f32 [B, H, W, 3]. progress: f32, t/T.
+    reconstructed: masked copy -> f32 [B, H, W, 3]. progress: f32, t/T. positions: of the features.
     """
 
     logits: dict
@@ -35,6 +36,7 @@ class Scene(NamedTuple):
     reconstructed: dict
     progress: jax.Array
     method: object
+    positions: Positions
 
 
 def compose_scene(model, config, passes: Passes, collectives: Collectives, variables, teacher,
@@ -86,7 +88,8 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     reconstructed = {}
     if config.method.class_wise_mim:
         reconstructed = _reconstruct(variables['params'], config, features, masked, collectives)
-    return Scene(logits, features, label, targets, images, masked, reconstructed, progress, config.method), statistics
+    return Scene(logits, features, label, targets, images, masked, reconstructed, progress, config.method,
+                 encoder_positions(config.model)), statistics
 
 
 class _Output(NamedTuple):
@@ -155,11 +158,11 @@ def _reconstruct(params, config, features, masked, collectives) -> dict[str, jax
     """The pixel decoder on the masked copies, all in one call."""
     names = [name for name in masked if MASKED[name][0] in config.method.mim.views]
     maps = [features[name] for name in names]
-    gates = [nearest(masked[name].part, maps[0].shape[1:3]) for name in names]
+    positions = encoder_positions(config.model)
+    gates = [positions.at_centres(masked[name].part) for name in names]
     if config.method.mim.scope == 'image':  # plain MIM: who takes part is the same, the gate is open
         gates = [jnp.where(gate == IGNORE, IGNORE, 0) for gate in gates]
     pixels = build_pixel_decoder(config).apply(
         {'params': params['pixel_decoder']}, collectives.join(maps), collectives.join(gates))
-    height, width = config.data.crop
-    sizes = [m.shape[0] for m in maps]
-    return dict(zip(names, collectives.split(pixels[:, :height, :width], sizes)))
+    pixels = positions.crop(pixels, tuple(config.data.crop))
+    return dict(zip(names, collectives.split(pixels, [m.shape[0] for m in maps])))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from s4mim_jax.data.source import IGNORE
+from s4mim_jax.models.positions import encoder_positions
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masks import freeform_mask, grid_mask
 
@@ -35,7 +36,8 @@ def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, co
     if name == 'x' and masks.x_kind == 'freeform':
         visible = freeform_mask(keys, size, *masks.freeform)
     else:
-        visible = grid_mask(keys, size, masks.patch or default_patch(size), masks[f'{name}_ratio'])
+        patch, positions = _cells(size, config)
+        visible = grid_mask(keys, size, patch, masks[f'{name}_ratio'], positions)
     if masks.input_scope == 'class_sampled':
         chosen = sample_class(draws.keys(f'mask_class/{name}', index), part)
         own = part == chosen[:, None, None]
@@ -44,9 +46,27 @@ def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, co
     return Masked(jnp.where(visible[..., None], image, 0.0), visible, part)
 
 
-def default_patch(size: tuple[int, int]) -> int:
-    """A tenth of the shorter side: 32 at crop 321 (ours)."""
-    return max(1, round(min(size) / 10))
+def _cells(size, config):
+    """(side of a cell, what cells are made of) as `grid_mask` takes them."""
+    method, positions = config.method, encoder_positions(config.model)
+    whole = bool(method.class_wise_mim or method.feature_aggregation)
+    patch = method.masks.patch or default_patch(size, positions.stride, whole)
+    if not whole:
+        return patch, None
+    # Features of a position that is half hidden belong to neither side of class-wise MIM and aggregation.
+    return patch / positions.stride, tuple(map(positions.of_pixels, size))
+
+
+def default_patch(size: tuple[int, int], stride: int, whole: bool) -> int:
+    """About a tenth of the shorter side: 32 at crops 321 and 513, 64 at 801 where the stride is 16 (ours).
+
+    Multiples of two positions. Where a tenth is less than two: the tenth; but if cells consist of `whole` positions
+    of the encoder's map, as many positions as fit into a tenth, at least one.
+    """
+    tenth = min(size) / 10
+    if tenth >= 2 * stride:
+        return int(tenth // (2 * stride)) * 2 * stride
+    return stride if whole else max(1, round(tenth))
 
 
 def sample_class(keys: jax.Array, part: jax.Array) -> jax.Array:

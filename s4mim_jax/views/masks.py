@@ -27,7 +27,8 @@ _CORNER = 0.01  # a rectangle's corners come this much later than its sides, so 
 _OUTSIDE = 0.1
 
 
-def grid_mask(keys: jax.Array, size: tuple[int, int], patch: int, ratio: float) -> jax.Array:
+def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float,
+              positions: tuple[np.ndarray, np.ndarray] | None = None) -> jax.Array:
     """Hides whole cells of a grid, the same number in every image (our reading of MaskMatch).
 
     round(H / patch) x round(W / patch) cells between rounded linspace edges: they differ by at most
@@ -36,24 +37,29 @@ def grid_mask(keys: jax.Array, size: tuple[int, int], patch: int, ratio: float) 
 
     Args:
       keys: typed keys [B], one per global example (and per view).
-      size: (H, W). patch: side of a cell, pixels. ratio: share of hidden cells, 0..1.
+      size: (H, W). patch: side of a cell, pixels, or positions if there are any.
+      ratio: share of hidden cells, 0..1.
+      positions: None, or int [H] and [W], the position of each pixel: cells then consist of whole positions.
 
     Returns:
       bool [B, H, W], True = visible.
     """
-    cells = tuple(max(1, round(side / patch)) for side in size)
+    units = size if positions is None else tuple(int(p[-1]) + 1 for p in positions)
+    cells = tuple(min(max(1, round(unit / patch)), unit) for unit in units)
     hidden = round(ratio * math.prod(cells))
     noise = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(cells),)))(keys)
     # Ranks by two sorts, not a threshold on the noise: equal numbers would hide a cell too many.
     rank = jnp.argsort(jnp.argsort(noise, axis=-1), axis=-1)
     visible = (rank >= hidden).reshape(-1, *cells)
-    rows, columns = (_cell_of_pixel(side, count) for side, count in zip(size, cells))
+    rows, columns = (_cell_of(unit, count) for unit, count in zip(units, cells))
+    if positions is not None:
+        rows, columns = rows[positions[0]], columns[positions[1]]
     return visible[:, rows][:, :, columns]
 
 
-def _cell_of_pixel(side, cells):
-    """[side] -> which of the nearly equal cells a pixel lies in."""
-    edges = np.round(np.linspace(0, side, cells + 1)).astype(int)
+def _cell_of(length, cells):
+    """[length] -> which of the nearly equal cells a pixel or position lies in."""
+    edges = np.round(np.linspace(0, length, cells + 1)).astype(int)
     return np.repeat(np.arange(cells), np.diff(edges))
 
 

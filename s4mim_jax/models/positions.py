@@ -1,0 +1,67 @@
+"""Which pixels a position of the encoder's last map stands for (ours)."""
+
+from typing import NamedTuple
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+from s4mim_jax.encoder_sizes import feature_stride
+
+
+class Positions(NamedTuple):
+    """Squares of pixels, by which masks, labels, visibility and the pixel decoder's output go alike.
+
+    Position i is the square of `stride` pixels that begins at pixel stride * i; where the network resizes with
+    aligned corners, position i lies on that pixel and its square is centred there. At the border squares are cut off.
+    """
+
+    stride: int
+    align_corners: bool
+
+    @property
+    def _before(self) -> int:
+        return self.stride // 2 if self.align_corners else 0
+
+    def of_pixels(self, side: int) -> np.ndarray:
+        """int [side]: the position of each pixel along one axis; there are ceil(side / stride)."""
+        return np.minimum((np.arange(side) + self._before) // self.stride, -(-side // self.stride) - 1)
+
+    def at_centres(self, array: jax.Array) -> jax.Array:
+        """[B, H, W] -> [B, h, w]: the value at the centre of each square."""
+        rows, columns = map(self._centres, array.shape[1:3])
+        return array[:, rows][:, :, columns]
+
+    def largely(self, marked: jax.Array) -> jax.Array:
+        """bool [B, H, W] -> bool [B, h, w]: at least half of the position's pixels are marked."""
+        rows, columns = map(self._averaging, marked.shape[1:3])
+        share = jnp.einsum('bHW,hH,wW->bhw', marked.astype(jnp.float32), rows, columns, precision=lax.Precision.HIGHEST)
+        return share > 0.499  # a half may come out a rounding below
+
+    def spread(self, array: jax.Array, size: tuple[int, int]) -> jax.Array:
+        """[B, h, w] -> [B, H, W] with (H, W) = size: each pixel has its position's value."""
+        rows, columns = map(self.of_pixels, size)
+        return array[:, rows][:, :, columns]
+
+    def crop(self, squares: jax.Array, size: tuple[int, int]) -> jax.Array:
+        """[B, h * stride, w * stride, C], every square whole -> [B, H, W, C] with (H, W) = size, the image's part."""
+        missing = [max(self._before + side - have, 0) for side, have in zip(size, squares.shape[1:3])]
+        if any(missing):  # aligned corners, and not a multiple of the stride and one
+            squares = jnp.pad(squares, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode='edge')
+        return squares[:, self._before:self._before + size[0], self._before:self._before + size[1]]
+
+    def _centres(self, side):
+        begin = np.arange(-(-side // self.stride)) * self.stride - self._before
+        return np.minimum(begin + self.stride // 2, side - 1)
+
+    def _averaging(self, side):
+        """f32 [positions, side]: rows that average the pixels of each position."""
+        of_pixels = self.of_pixels(side)
+        member = np.arange(of_pixels[-1] + 1)[:, None] == of_pixels
+        return (member / member.sum(1, keepdims=True)).astype(np.float32)
+
+
+def encoder_positions(model_config) -> Positions:
+    """Those of the last map of config.model's encoder."""
+    return Positions(feature_stride(model_config), model_config.align_corners)
