@@ -2,7 +2,8 @@
 
 Our reading: L1 between the pixel decoder's output and the masked view's own pixels, on hidden pixels,
 mean a class, then mean over the classes. An image's class counts when it has a hidden and a visible
-position (most of its pixels are). `method.mim.scope = image` opens the decoder's gate and changes nothing else: plain MIM.
+position (most of its pixels are). `method.mim.scope = image` opens the decoder's gate and changes
+nothing else: plain MIM.
 """
 
 import jax
