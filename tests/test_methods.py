@@ -88,6 +88,11 @@ def test_s4mim_counts_a_masked_copy_that_its_host_segments_once():
     assert plan(labeled).views == ('x',) and plan(labeled).masked == ('x_masked',)
 
 
+def test_unimatch_v2_averages_the_teachers_statistics_as_released():
+    assert shapes.get_config('unimatch_v2').method.teacher.batch_stats == 'ema'
+    assert shapes.get_config('maskmatch').method.teacher.batch_stats == 'copy'
+
+
 def test_only_ideas_can_be_added():
     with pytest.raises(InputError, match='cannot be added'):
         shapes.get_config('fixmatch+unimatch')

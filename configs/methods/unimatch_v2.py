@@ -4,5 +4,6 @@
 def apply(config):
     config.method.update(supervised=0.5, consistency=0.5, strong_views=2, tau=0.95,
                          complementary_dropout=True)
-    config.method.teacher.update(kind='ema', decay=0.996)
+    # As released: the teacher's BatchNorm statistics are averaged like its weights.
+    config.method.teacher.update(kind='ema', decay=0.996, batch_stats='ema')
     config.method.cutmix.partner = 'batch'
