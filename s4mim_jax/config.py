@@ -128,6 +128,7 @@ def base() -> ml_collections.ConfigDict:
         x_ratio=0.5, w_ratio=0.5, s_ratio=0.5,
         freeform=(0.5, 0.6),  # hidden share is drawn from this range
         statistics='batch',  # batch | running: what BatchNorm normalises masked views by; they write none
+        loss_on='all',  # all | visible | hidden: pixels that the cross-entropies of masked views count
         w_photometric=False,  # ~w: the weak view, or a photometric view of it without CutMix
         input_scope='all',  # all | class_sampled: show one sampled class of each image only
     ))

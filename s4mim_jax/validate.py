@@ -24,6 +24,7 @@ CHOICES = {
     'method.selection.connectivity': (4, 8),
     'method.selection.matched': ('none', 'unrefined', 'single_scale'),
     'method.masks.x_kind': ('grid', 'freeform'), 'method.masks.statistics': ('batch', 'running'),
+    'method.masks.loss_on': ('all', 'visible', 'hidden'),
     'method.masks.input_scope': ('all', 'class_sampled'),
     'method.similarity_loss': ('mse', 'kl'),
     'method.mim.scope': ('class', 'image'),

@@ -84,6 +84,24 @@ def test_semantic_mim_shares_between_labelled_and_unlabelled(views):
             0.5 * (parts['x'] + 0.5 * parts['s'] + 0.5 * parts['w']), rel=1e-5)
 
 
+@pytest.mark.parametrize('kind', ['visible', 'hidden'])
+def test_a_masked_copys_loss_on_some_pixels_only(kind):
+    s = scene('s4mim', masks__loss_on=kind)
+    visible = {n: DRAW.random((B, H, W)) < 0.5 for n in ('x_masked', 'w_masked', 's1_masked')}
+    s.masked = {n: Masked(None, jnp.asarray(mark), None) for n, mark in visible.items()}
+    counted = {n: mark if kind == 'visible' else ~mark for n, mark in visible.items()}
+    known = (LABEL != 255) & counted['x_masked']
+    parts = {'x': entropy(s.logits['x_masked'], np.where(known, LABEL, 0))[known].mean()}
+    for copy, view in (('w_masked', 'w'), ('s1_masked', 's1')):
+        t, own = s.targets[view], counted[copy]
+        losses = entropy(s.logits[copy], t.label) * np.asarray(t.kept & own)
+        parts[copy] = losses.sum() / (np.asarray(t.valid) & own).sum()
+    assert value('masked_supervision', s) == pytest.approx(parts['x'], rel=1e-5)
+    assert value('masked_consistency', s) == pytest.approx(parts['w_masked'], rel=1e-5)
+    assert value('semantic_mim', s) == pytest.approx(
+        0.5 * (parts['x'] + 0.5 * parts['s1_masked'] + 0.5 * parts['w_masked']), rel=1e-5)
+
+
 def test_similarity_is_soft_and_reaches_both_branches():
     s = scene('masksup')
     full, masked = (np.asarray(jax.nn.softmax(s.logits[n])) for n in ('x', 'x_masked'))

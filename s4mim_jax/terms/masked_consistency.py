@@ -6,6 +6,7 @@ filter and the normaliser of the host's own consistency.
 """
 
 from s4mim_jax.terms.cross_entropy import Ratio, filtered_cross_entropy
+from s4mim_jax.terms.masked_pixels import target_of
 
 
 def needs(method) -> tuple[str, ...]:
@@ -15,4 +16,4 @@ def needs(method) -> tuple[str, ...]:
 
 def loss(scene) -> list[Ratio]:
     """Confidence-filtered cross-entropy of the masked copy against the weak view's pseudo-label."""
-    return [filtered_cross_entropy(scene.logits['w_masked'], scene.targets['w'])]
+    return [filtered_cross_entropy(scene.logits['w_masked'], target_of(scene, 'w_masked', 'w'))]

@@ -5,6 +5,7 @@ ohem, whose hard pixels would be those that cannot be known (ours).
 """
 
 from s4mim_jax.terms.cross_entropy import Ratio
+from s4mim_jax.terms.masked_pixels import label_of
 from s4mim_jax.terms.supervised import labeled_cross_entropy
 
 
@@ -15,4 +16,4 @@ def needs(method) -> tuple[str, ...]:
 
 def loss(scene) -> list[Ratio]:
     """Cross-entropy of the masked copy against the ground truth."""
-    return [labeled_cross_entropy(scene.logits['x_masked'], scene.label, scene.method)]
+    return [labeled_cross_entropy(scene.logits['x_masked'], label_of(scene, 'x_masked'), scene.method)]

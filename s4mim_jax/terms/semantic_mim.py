@@ -7,6 +7,7 @@ views still share equally; one side alone has the whole weight.
 """
 
 from s4mim_jax.terms.cross_entropy import Ratio, filtered_cross_entropy
+from s4mim_jax.terms.masked_pixels import label_of, target_of
 from s4mim_jax.terms.supervised import labeled_cross_entropy
 
 COPIES = {'x': 'x_masked', 'w': 'w_masked', 's': 's1_masked'}  # letter in config.method.mim -> masked copy
@@ -25,9 +26,9 @@ def loss(scene) -> list[Ratio]:
     for view in views:
         logits = scene.logits[COPIES[view]]
         if view == 'x':
-            ratio, share = labeled_cross_entropy(logits, scene.label, scene.method), 1 / sides
+            ratio, share = labeled_cross_entropy(logits, label_of(scene, COPIES[view]), scene.method), 1 / sides
         else:
-            target = scene.targets['w' if view == 'w' else 's1']
+            target = target_of(scene, COPIES[view], 'w' if view == 'w' else 's1')
             ratio, share = filtered_cross_entropy(logits, target), 1 / sides / len(unlabeled)
         ratios.append(Ratio(ratio.total * (share * len(views)), ratio.count))
     return ratios
