@@ -6,7 +6,8 @@
 With --begin every arm of a seed begins with the same network, trained for so many labelled-only steps: pseudo-labels
 of an untrained teacher teach nothing, and short runs would be spent on them. One JSON a run; a run whose JSON is there
 is not repeated, an interrupted one goes on. At the end table.md (test mean, standard deviation, paired difference to
-the host with its 95 % interval) and table.png are made from all the JSONs in the folder. `--summarize` makes only those.
+the host with its 95 % interval) and table.png are made from all the JSONs in the folder; `--summarize` makes only
+those.
 """
 
 import argparse

@@ -44,8 +44,9 @@ def write_table(results: list[dict], arms: dict, folder: Path) -> None:
             continue
         difference = paired(best[name], best[arm.host]) if arm.host in best else None
         shares = [share for share in kept[name] if share is not None]
-        lines.append(f'| {name} | {len(best[name])} | {spread(best[name])} | {spread(last[name])} | {arm.host or "-"} | '
-                     f'{interval(difference)} | {f"{statistics.fmean(shares):.0%}" if shares else "-"} | '
+        share = f'{statistics.fmean(shares):.0%}' if shares else '-'
+        lines.append(f'| {name} | {len(best[name])} | {spread(best[name])} | {spread(last[name])} | '
+                     f'{arm.host or "-"} | {interval(difference)} | {share} | '
                      f'{statistics.median(cost[name]):.2f} |')
         rows.append((name, arm.host, best[name], difference))
     (folder / 'table.md').write_text('\n'.join(lines) + '\n')

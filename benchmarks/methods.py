@@ -82,7 +82,8 @@ def main() -> None:
               + ('' if row['ratio'] <= row['budget'] else '  over'))
     if arguments.output:
         arguments.output.write_text(json.dumps({
-            'command': command(__file__, sys.argv[1:]), **device(1), 'ratios': ratios, 'methods': rows}, indent=1) + '\n')
+            'command': command(__file__, sys.argv[1:]), **device(1), 'ratios': ratios, 'methods': rows},
+            indent=1) + '\n')
 
 
 if __name__ == '__main__':

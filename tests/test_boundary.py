@@ -68,7 +68,8 @@ def test_the_evaluator_reports_it_and_counts_every_image_once():
     config.eval.boundary = 0.1
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 20, 3), dtype=np.uint8)
     labels = np.argmax(images, -1).astype(np.uint8)
-    batch = lambda part: {'image': images[part], 'label': labels[part], 'size': np.full((len(labels[part]), 2), (16, 20)),
+    batch = lambda part: {'image': images[part], 'label': labels[part],
+                          'size': np.full((len(labels[part]), 2), (16, 20)),
                           'valid': np.ones(len(labels[part]), bool)}
     network = lambda variables, x: 10 * x * jnp.asarray([0.229, 0.224, 0.225]) + 10 * jnp.asarray([0.485, 0.456, 0.406])
     run = lambda parts: evaluation.evaluate(network, {}, map(batch, parts), config, ('r', 'g', 'b'))

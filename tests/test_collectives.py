@@ -21,7 +21,8 @@ def found(method, partition, **changes):
     return kinds, sum(x.nbytes for x in jax.tree.leaves(state.params)), len(plan(config.method).calls)
 
 
-METHODS = ['s4mc', *(pytest.param(m, marks=pytest.mark.slow) for m in ('supervised', 'unimatch', 'unimatch_v2', 's4mim', 'union'))]
+METHODS = ['s4mc', *(pytest.param(m, marks=pytest.mark.slow)
+                     for m in ('supervised', 'unimatch', 'unimatch_v2', 's4mim', 'union'))]
 
 
 @pytest.mark.parametrize('method', METHODS)

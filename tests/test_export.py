@@ -140,7 +140,8 @@ def test_damaged_exports_are_refused_by_file(exported, tmp_path):
     (copy / 'model.json').write_text((folder / 'model.json').read_text().replace('model 1', 'model 7'))
     with pytest.raises(InputError, match="model.json: format 's4mim_jax model 7' is unknown"):
         s4mim_jax.load(copy)
-    (copy / 'model.json').write_text((folder / 'model.json').read_text().replace('"platform": "cpu"', '"platform": "tpu"'))
+    description = (folder / 'model.json').read_text()
+    (copy / 'model.json').write_text(description.replace('"platform": "cpu"', '"platform": "tpu"'))
     with pytest.raises(InputError, match='(?s)no network for platform cpu; exported for tpu.*--platforms=cpu'):
         s4mim_jax.load(copy)
 
@@ -155,10 +156,12 @@ def test_the_commands_work_together(run, tmp_path):
     photo = tmp_path / 'photo.png'
     Image.fromarray(pictures()[0]).save(photo)
     for workdir, name in ((run, 'a'), (tmp_path / 'model', 'b')):
-        done = command('s4mim_jax.predict', f'--workdir={workdir}', f'--output={tmp_path / name}', '--weights=student', str(photo))
+        done = command('s4mim_jax.predict', f'--workdir={workdir}', f'--output={tmp_path / name}', '--weights=student',
+                       str(photo))
         assert done.returncode == 0, done.stderr
     assert (tmp_path / 'a' / 'photo.png').read_bytes() == (tmp_path / 'b' / 'photo.png').read_bytes()
     wrong = command('s4mim_jax.export', f'--workdir={run}', f'--output={tmp_path / "model"}', '--sizes=big')
     assert wrong.returncode == 2 and '--sizes=big' in wrong.stderr and 'Traceback' not in wrong.stderr
-    pseudo = command('s4mim_jax.predict', f'--workdir={tmp_path / "model"}', f'--output={tmp_path / "c"}', '--pseudo_labels')
+    pseudo = command('s4mim_jax.predict', f'--workdir={tmp_path / "model"}', f'--output={tmp_path / "c"}',
+                     '--pseudo_labels')
     assert pseudo.returncode == 2 and 'knows no dataset' in pseudo.stderr

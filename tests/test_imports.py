@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def loaded(statement: str) -> set[str]:
     code = f'import sys; {statement}; print(" ".join({{m.partition(".")[0] for m in sys.modules}}))'
-    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True,
+                          timeout=300)
     return set(done.stdout.split())
 
 
@@ -27,8 +28,8 @@ def test_tensorflow_is_imported_under_data_only():
     found = set()
     for path in (ROOT / 's4mim_jax').rglob('*.py'):
         for line in path.read_text().splitlines():
-            if line.strip().startswith(('import tensorflow', 'from tensorflow', 'import clu', 'from clu', 'import orbax',
-                                        'from orbax')):
+            if line.strip().startswith(('import tensorflow', 'from tensorflow', 'import clu', 'from clu',
+                                        'import orbax', 'from orbax')):
                 found.add(path.relative_to(ROOT / 's4mim_jax').as_posix())
     outside = {name for name in found if not name.startswith('data/')}
     assert outside == {'training/checkpoints.py', 'training/monitoring.py'}

@@ -122,7 +122,8 @@ def test_multi_grid_widens_the_field_of_the_last_stage(bottleneck, grid, factors
 
 
 @pytest.mark.parametrize('encoder, grid, valid', [
-    ('resnet50', (1, 2), '3 positive integers, as (1, 2, 4)'), ('resnet18', (1, 2, 4), '2 positive integers, as (1, 2)'),
+    ('resnet50', (1, 2), '3 positive integers, as (1, 2, 4)'),
+    ('resnet18', (1, 2, 4), '2 positive integers, as (1, 2)'),
     ('resnet50', (1, 2, 0), 'positive'), ('mobilenet_v2', (1, 2, 4), 'None')])
 def test_a_multi_grid_that_does_not_fit_is_refused(encoder, grid, valid):
     with pytest.raises(InputError, match='config.model.multi_grid=') as error:

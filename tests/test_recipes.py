@@ -15,7 +15,8 @@ from s4mim_jax.validate import CHOICES, validate
 
 CONFIGS = {'voc': voc, 'cityscapes': cityscapes, 'ade20k': ade20k, 'coco': coco}
 V1 = {'optimizer.name': 'sgd', 'optimizer.momentum': 0.9, 'optimizer.weight_decay': 1e-4, 'model.encoder': 'resnet50',
-      'model.stem': 'deep', 'model.decoder': 'deeplabv3plus', 'model.output_stride': 16, 'model.aspp_rates': (6, 12, 18),
+      'model.stem': 'deep', 'model.decoder': 'deeplabv3plus', 'model.output_stride': 16,
+      'model.aspp_rates': (6, 12, 18),
       'model.decoder_width': 256, 'model.low_level_width': 48, 'method.cutmix.partner': 'self_view'}
 V2 = {'optimizer.name': 'adamw', 'optimizer.b1': 0.9, 'optimizer.b2': 0.999, 'optimizer.weight_decay': 0.01,
       'model.encoder': 'dinov2_vits14', 'model.decoder': 'dpt', 'method.cutmix.partner': 'batch'}
@@ -25,7 +26,8 @@ BOTH = {'optimizer.schedule': 'poly', 'optimizer.power': 0.9, 'optimizer.warmup_
         'views.hue': 0.25, 'views.grayscale_probability': 0.2, 'views.blur_probability': 0.5,
         'views.blur_sigma': (0.1, 2.0), 'method.cutmix.probability': 0.5, 'method.cutmix.area': (0.02, 0.4),
         'method.cutmix.aspect': (0.3, 1 / 0.3), 'eval.scales': (1.0,), 'eval.flip': False}
-# config, method, split: crop, batch of each kind, epochs, unlabelled images, rate, head multiplier, loss, tau, evaluation
+# config, method, split:
+# crop, batch of each kind, epochs, unlabelled images, rate, head multiplier, loss, tau, evaluation
 TABLE = {
     ('voc', 'unimatch', '92'): (321, 8, 80, 10_490, 1e-3, 10, 'ce', 0.95, 'whole'),
     ('voc', 'unimatch', '1464'): (321, 8, 80, 9_118, 1e-3, 10, 'ce', 0.95, 'whole'),
@@ -66,7 +68,8 @@ def test_resolved_values_are_the_published_ones(row):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_every_method_has_both_recipes(name):
     methods = _methods(CONFIGS[name].__file__)
-    assert {'supervised', 'fixmatch', 'unimatch', 'unimatch_v2', 's4mc', 'maskmatch', 'masksup', 's4mim', 'union'} <= set(methods)
+    assert {'supervised', 'fixmatch', 'unimatch', 'unimatch_v2',
+            's4mc', 'maskmatch', 'masksup', 's4mim', 'union'} <= set(methods)
     for method in methods:
         for recipe, encoder in (('v1', 'resnet50'), ('v2', 'dinov2_vits14')):
             config = CONFIGS[name].get_config(f'{method},recipe={recipe}')
@@ -76,7 +79,8 @@ def test_every_method_has_both_recipes(name):
 
 
 def test_the_method_chooses_its_recipe_and_a_setting_comes_last():
-    assert [voc.get_config(m).data.crop for m in ('union', 'unimatch_v2', 'unimatch_v2,recipe=v1', 'union,recipe=v2')] == [
+    arguments = ('union', 'unimatch_v2', 'unimatch_v2,recipe=v1', 'union,recipe=v2')
+    assert [voc.get_config(argument).data.crop for argument in arguments] == [
         (321, 321), (518, 518), (321, 321), (518, 518)]
     config = cityscapes.get_config('unimatch,tau=0.9,crop=(401, 401),total_steps=7')
     assert (config.method.tau, config.data.crop, config.total_steps) == (0.9, (401, 401), 7)
@@ -112,8 +116,9 @@ def test_the_table_of_the_readme_is_what_the_configs_give():
         for recipe, method in (('v1', 'unimatch'), ('v2', 'unimatch_v2')):
             c = module.get_config(method)
             o = c.optimizer
-            expected.append([f'`{name}`', f'`{recipe}`', str(c.data.crop[0]), f'{c.batch.labeled} + {c.batch.unlabeled}',
-                             f'{c.total_steps:,} ({c.data.split})', f'{o.name} {o.learning_rate:g} x {o.head_multiplier:g}',
+            expected.append([f'`{name}`', f'`{recipe}`', str(c.data.crop[0]),
+                             f'{c.batch.labeled} + {c.batch.unlabeled}', f'{c.total_steps:,} ({c.data.split})',
+                             f'{o.name} {o.learning_rate:g} x {o.head_multiplier:g}',
                              c.method.supervised_loss, str(c.method.tau), c.eval.mode])
     assert readme('recipes') == expected
 

@@ -84,7 +84,8 @@ def test_ema_starts_as_a_copy_and_copies_integers():
     assert float(decay_at(0, 0.996)) == 0.0
     assert float(decay_at(1, 0.996)) == 0.5
     assert float(decay_at(10_000, 0.996)) == pytest.approx(0.996)
-    mixed = blend({'w': jnp.asarray([4.0]), 'n': jnp.asarray([4])}, {'w': jnp.asarray([2.0]), 'n': jnp.asarray([2])}, 0.75)
+    old, new = ({'w': jnp.asarray([value]), 'n': jnp.asarray([int(value)])} for value in (4.0, 2.0))
+    mixed = blend(old, new, 0.75)
     assert float(mixed['w'][0]) == 3.5 and int(mixed['n'][0]) == 2
 
 

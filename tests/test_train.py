@@ -175,8 +175,8 @@ def test_a_run_goes_on_with_clipping_and_more_steps(dataset, environment, tmp_pa
     workdir = tmp_path / 'longer'
     assert run(environment, dataset, workdir, '--config.precision=auto', steps=2, method='supervised').returncode == 0
     assert json.loads((workdir / 'config.json').read_text())['precision'] == 'float32'  # what auto means on a CPU
-    again = run(environment, dataset, workdir, '--config.optimizer.clip_norm=1.0', '--config.optimizer.weight_decay=0.0',
-                '--config.precision=auto', steps=4, method='supervised')
+    again = run(environment, dataset, workdir, '--config.optimizer.clip_norm=1.0',
+                '--config.optimizer.weight_decay=0.0', '--config.precision=auto', steps=4, method='supervised')
     assert again.returncode == 0 and 'going on from step 2' in again.stdout, again.stderr
 
 

@@ -1,7 +1,7 @@
 """Which pixels of a masked copy its segmentation loss counts: `method.masks.loss_on` (ours).
 
-`all` is our reading of the papers. `visible` leaves out what nothing in the image may tell, and makes of the mask a mere
-occlusion; `hidden` counts nothing but the proxy task.
+`all` is our reading of the papers. `visible` leaves out what nothing in the image may tell, and makes of the mask a
+mere occlusion; `hidden` counts nothing but the proxy task.
 """
 
 import jax.numpy as jnp
