@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 from s4mim_jax.errors import InputError
+from s4mim_jax.models import resize_bilinear
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.parallel.order_statistic import kth_smallest
-from s4mim_jax.pseudo_labels import partition_threshold
+from s4mim_jax.pseudo_labels import Maps, margin, nearest, neighbor_union, partition_threshold, select
 
 threshold = jax.jit(partition_threshold, static_argnums=3)
 
@@ -93,6 +95,39 @@ def test_eight_devices_find_the_same_threshold(scope):
     put = [jax.device_put(a, NamedSharding(mesh, P('data'))) for a in (margins, valid)]
     np.testing.assert_array_equal(threshold(*put, 0.4, scope), expected)
     assert 'all-gather' not in threshold.lower(*put, 0.4, scope).compile().as_text()
+
+
+@pytest.mark.parametrize('rule', [dict(), dict(matched='unrefined')], ids=str)
+def test_eight_devices_keep_the_same_pixels(rule):
+    """S4MC's selection under both partitions; one image a device, from hesitant to sure, some with few valid pixels."""
+    draw, size = np.random.default_rng(7), (12, 16)
+    patches = np.kron(draw.normal(size=(8, 2, 2, 4)), np.ones((1, 3, 4, 1))) + 0.3 * draw.normal(size=(8, 6, 8, 4))
+    coarse = jax.nn.softmax(patches.astype(np.float32) * np.linspace(0.3, 3, 8, dtype=np.float32)[:, None, None, None])
+    full = resize_bilinear(coarse, size, False)
+    maps, valid = Maps(full, coarse, full), np.ones((8, *size), bool)
+    valid[:3, 6:] = False
+    method = tiny.config('s4mc').method
+    method.selection.update(rule)
+
+    def look(maps, valid, collectives):
+        raw, seen = margin(maps.coarse), nearest(valid, (6, 8))
+        gamma = partition_threshold(raw, seen, 0.4 * 0.75, 'global', collectives)
+        target = select(maps, valid, method, progress=0.25, collectives=collectives)
+        score = raw if method.selection.matched == 'unrefined' else margin(neighbor_union(maps.coarse, valid=seen))
+        return gamma, target.kept, resize_bilinear(score[..., None], size, False)[..., 0]
+
+    gamma, kept, score = jax.device_get(look(maps, jnp.asarray(valid), Collectives()))
+    bound = gamma if method.selection.matched == 'none' else score[kept].min()
+    clear = np.abs(score - bound) > 1e-5
+    assert clear.mean() > 0.98 and 0 < kept.sum() < valid.sum()
+    mesh = Mesh(np.array(jax.devices()[:8]), ('data',))
+    spread = jax.device_put((maps, valid), NamedSharding(mesh, P('data')))
+    mapped = jax.shard_map(lambda *a: look(*a, Collectives(('data',))), mesh=mesh, in_specs=P('data'),
+                           out_specs=(P(), P('data'), P('data')))
+    for program in (mapped, lambda *a: look(*a, Collectives(shards=8))):
+        other_gamma, other_kept, _ = jax.device_get(jax.jit(program)(*spread))
+        np.testing.assert_allclose(other_gamma, gamma, rtol=1e-5)
+        np.testing.assert_array_equal(other_kept[clear], kept[clear])
 
 
 def test_order_statistics_of_numbers_of_both_signs():

@@ -1,15 +1,14 @@
 """Neighbour union and margin: the worked examples, properties, and a plain loop over pixels."""
 
-import itertools
-import math
-
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 import numpy as np
 import pytest
+from plain_s4mc import naive_union
 
 from s4mim_jax.errors import InputError
-from s4mim_jax.pseudo_labels import coherence_table, margin, neighbor_union, partition_threshold
+from s4mim_jax.pseudo_labels import margin, neighbor_union, partition_threshold
 
 # Worked examples: class scores of a 3 x 3 map and, for each connectivity, the refined scores and margins.
 INTERIOR = [[.6, .7, .6, .7, .4, .8, .6, .7, .6],
@@ -110,32 +109,6 @@ def test_images_of_a_batch_do_not_mix():
     np.testing.assert_array_equal(neighbor_union(probs, neighbors=2), alone)
 
 
-def naive_union(p, valid, window, connectivity, neighbors, decay, coherence):
-    """One image, pixel by pixel and class by class in float64: p [H, W, C] -> list of rows of scores."""
-    height, width, classes = p.shape
-    reach, p = window // 2, p.astype(np.float64).tolist()
-    around = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
-    around.remove((0, 0))
-    if connectivity == 4:
-        around = [(dy, dx) for dy, dx in around if abs(dy) + abs(dx) <= reach]
-    weight = [1.0 if decay is None else math.exp(-decay * (abs(dy) + abs(dx))) for dy, dx in around]
-    out = np.zeros((height, width, classes))
-    for i, j, c in itertools.product(range(height), range(width), range(classes)):
-        support = []
-        for (dy, dx), b in zip(around, weight):
-            y, x = i + dy, j + dx
-            there = 0 <= y < height and 0 <= x < width and valid[y][x]
-            q = p[y][x][c] if there else 0.0
-            support.append((b * q, q, b))
-        support.sort(reverse=True)
-        score = p[i][j][c]
-        for _, q, b in support[:neighbors]:
-            joint = score * (q if coherence is None else max(q, coherence[c]))
-            score = score + b * (q - joint)
-        out[i, j, c] = score
-    return out
-
-
 def patchwork(seed, shape=(2, 60, 78, 3), patch=6):
     """Patches of one class each, some sure and some hesitant, with noise: neighbours mostly agree."""
     batch, height, width, classes = shape
@@ -206,18 +179,27 @@ def test_impossible_neighbourhoods_are_refused(options, words):
         neighbor_union(jnp.ones((1, 4, 4, 2)), **options)
 
 
-def test_coherence_table_of_a_small_map():
-    label = np.array([[0, 0, 1],
-                      [0, 0, 1],
-                      [255, 2, 1]])
-    # Pairs to the four sides. Class 0: 8 same of 11 (two to class 1, one to class 2). Class 1: 4 of 7
-    # (two to class 0, one to class 2). Class 2: 0 of 2. Class 3 is absent: 12 of 20.
-    table = coherence_table([label], 4, connectivity=4)
-    assert table.dtype == np.float32
-    np.testing.assert_allclose(table, [8 / 11, 4 / 7, 0.0, 12 / 20], rtol=1e-6)
+def sizes_and_names(jaxpr):
+    """The elements of every intermediate array, and the names of all primitives, inner programs too."""
+    sizes, names = [], set()
+    for equation in jaxpr.eqns:
+        names.add(equation.primitive.name)
+        sizes += [variable.aval.size for variable in equation.outvars if hasattr(variable.aval, 'size')]
+        for inner in jaxprs_in_params(equation.params):
+            more, called = sizes_and_names(inner)
+            sizes, names = sizes + more, names | called
+    return sizes, names
 
 
-def test_coherence_table_takes_maps_of_any_size_and_may_find_nothing():
-    table = coherence_table([np.zeros((2, 2), np.uint8), np.ones((3, 1), np.uint8)], 2)
-    np.testing.assert_array_equal(table, [1.0, 1.0])
-    np.testing.assert_array_equal(coherence_table([np.full((4, 4), 255, np.uint8)], 3), [0.0] * 3)
+@pytest.mark.parametrize('options', [dict(), dict(neighbors=3, decay=0.5, coherence=True), dict(window=5, neighbors=2)],
+                         ids=name_of)
+def test_the_neighbourhood_is_never_stacked(options):
+    probs = jnp.ones((2, 24, 32, 5))
+    given = options | dict(coherence=jnp.ones(5)) if 'coherence' in options else options
+    sizes, _ = sizes_and_names(jax.make_jaxpr(lambda p: neighbor_union(p, **given))(probs).jaxpr)
+    assert probs.size <= max(sizes) < 1.5 * probs.size  # the largest is the padded map
+
+
+def test_a_margin_is_not_sorted():
+    _, names = sizes_and_names(jax.make_jaxpr(margin)(jnp.ones((2, 24, 32, 5))).jaxpr)
+    assert 'reduce_max' in names and not [name for name in names if 'sort' in name or 'top_k' in name]

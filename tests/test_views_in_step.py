@@ -1,12 +1,14 @@
 """How views and targets of a batch are put together: partners, boxes, independence of the layout."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from pixel_model import PixelModel, compose, random_variables
 
 from s4mim_jax.parallel import Collectives
-from s4mim_jax.pseudo_labels import Target
+from s4mim_jax.pseudo_labels import Maps, Target, nearest, select
 from s4mim_jax.views import normalize
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.scenes import build_views, mix_target
@@ -14,9 +16,9 @@ from s4mim_jax.views.scenes import build_views, mix_target
 NAMES = ('x', 'w', 's1', 's2')
 
 
-def plain(**changes):
+def plain(method='unimatch', **changes):
     """No photometric change: a strong view is the weak one with boxes pasted."""
-    return tiny.config('unimatch', crop=(16, 20), batch=4, views__jitter_probability=0.0, views__blur_probability=0.0,
+    return tiny.config(method, crop=(16, 20), batch=4, views__jitter_probability=0.0, views__blur_probability=0.0,
                        views__grayscale_probability=0.0, method__cutmix__probability=1.0, **changes)
 
 
@@ -48,6 +50,49 @@ def test_targets_are_mixed_with_the_same_box():
     for mixed, a, b in zip(mix_target(boxes['s1'], own, partner), own, partner):
         np.testing.assert_array_equal(mixed, np.where(box, b, a))
     assert mix_target(None, own, partner) is own
+
+
+def weak_maps(config, batch, variables, teacher):
+    """The teacher's maps of `w`, and its CutMix partner's with their validity, without a scene."""
+    images = [normalize(jnp.asarray(batch['unlabeled']['image'][:, slot]))
+              for slot in range(batch['unlabeled']['image'].shape[1])]
+    valid = np.moveaxis(batch['unlabeled']['valid'], 1, 0)
+    if config.method.teacher.kind == 'self':  # what the student says of cat(x, w) in training mode
+        joined = jnp.concatenate([normalize(jnp.asarray(batch['labeled']['image'])), images[0]])
+        seen = PixelModel().apply(variables, joined, train=True)
+        seen = [jax.tree.map(lambda a: a[len(images[0]):], (seen.logits, seen.coarse))]
+    else:
+        seen = [(o.logits, o.coarse) for o in (PixelModel().apply(teacher, image) for image in images)]
+    maps = [Maps(jax.nn.softmax(logits), jax.nn.softmax(coarse), jax.nn.softmax(logits)) for logits, coarse in seen]
+    pairs = list(zip(maps, valid))
+    if len(pairs) == 1:
+        pairs.append(jax.tree.map(lambda a: a[np.array([1, 0, 3, 2])], pairs[0]))
+    return pairs
+
+
+@pytest.mark.parametrize('kind, partner, threshold', [('self', 'batch', 'partition'), ('ema', 'independent', 'margin')])
+def test_maps_are_refined_before_they_are_pasted(kind, partner, threshold, monkeypatch):
+    """Inside the box what is kept of the partner by itself, outside of the image by itself: no seam is seen."""
+    config = plain('s4mc', method__cutmix__partner=partner, method__teacher__kind=kind)
+    config.method.selection.update(threshold=threshold, tau_margin=0.3)
+    batch, variables, teacher = tiny.batch(config), random_variables(0), random_variables(1)
+    target = jax.device_get(compose(monkeypatch, config, variables, teacher, batch).targets['s1'])
+    _, boxes = build_views(('s1',), batch, config, Draws(config.seed, 0), Collectives())
+    box = np.asarray(boxes['s1'])
+    choose = lambda maps, valid: jax.device_get(select(maps, jnp.asarray(valid), config.method))
+    (own_maps, own_valid), (partner_maps, partner_valid) = weak_maps(config, batch, variables, teacher)
+    own, other = choose(own_maps, own_valid), choose(partner_maps, partner_valid)
+    for field in ('label', 'kept', 'valid', 'unrefined'):
+        mixed = np.where(box, getattr(other, field), getattr(own, field))
+        np.testing.assert_array_equal(getattr(target, field), mixed, err_msg=field)
+
+    def pasted(base, there):
+        inside = nearest(boxes['s1'], base.shape[1:3])
+        return jnp.where(inside.reshape(inside.shape + (1,) * (base.ndim - 3)), there, base)
+
+    late = choose(jax.tree.map(pasted, own_maps, partner_maps), np.where(box, partner_valid, own_valid))
+    np.testing.assert_array_equal(late.label, target.label)  # labels are raw: only the filter sees a seam
+    assert (late.kept != target.kept).any() and target.kept.any() and not target.kept.all()
 
 
 def test_a_view_depends_on_its_index_and_step_alone():

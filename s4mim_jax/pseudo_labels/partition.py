@@ -1,4 +1,4 @@
-"""Dynamic partition: which share of the pixels is trusted at a time (S4MC, section 2 of its method)."""
+"""Dynamic partition: which share of the pixels is trusted at a time (S4MC, arXiv 2308.13900)."""
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,9 @@ def partition_threshold(margins: jax.Array, valid: jax.Array, alpha, scope: str 
                         collectives: Collectives | None = None) -> jax.Array:
     """gamma: the `alpha` quantile of the valid margins, as a lower order statistic.
 
-    S4MC takes the quantile of the *raw* margins and keeps a pixel iff the margin of the *refined*
-    map is above it, with alpha_t = alpha_0 (1 - t / T). Of n sorted margins this is the one at
-    floor(alpha (n - 1)), so it is always one of them; the bisection is ours, see `kth_smallest`.
+    S4MC's released code takes the quantile of the *raw* margins and keeps a pixel iff the margin of
+    the *refined* map is above it, with alpha_t = alpha_0 (1 - t / T). Of n sorted margins this is the
+    one at floor(alpha (n - 1)), so it is always one of them; the bisection is ours, see `kth_smallest`.
     The position is computed in float32: beyond 2^23 pixels it may be off by a few places.
 
     Args:

@@ -1,11 +1,9 @@
 """Refinement of a teacher's map by its neighbours (S4MC, arXiv 2308.13900), for the filter only."""
 
 import math
-from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from s4mim_jax.errors import InputError
 
@@ -51,11 +49,10 @@ def neighbor_union(probs: jax.Array, *, valid: jax.Array | None = None, window: 
         upsampling they nearly repeat the pixel.
       valid: bool [B, H, W], pixels that may lend support; None = all.
       window: odd side of the neighbourhood.
-      connectivity: 8, the whole window; 4, the pixels within window // 2 steps along rows and
-        columns (in a window of 3 the direct neighbours).
+      connectivity: 8, the whole window; 4, the diamond in it, see `neighborhood`.
       neighbors: k, how many are folded in.
-      decay: rate r of the weight b = exp(-r d) of a neighbour at Manhattan distance d (the released
-        code has exp(-1/2) for all); None = weight 1.
+      decay: rate r of the weight b = exp(-r d) of a neighbour at Manhattan distance d: our reading,
+        the released code has exp(-1/2) for every neighbour. None = weight 1.
       coherence: f32 [C], E_c, see `coherence_table`; None = union.
 
     Returns:
@@ -80,7 +77,16 @@ def neighbor_union(probs: jax.Array, *, valid: jax.Array | None = None, window: 
 
 
 def neighborhood(window: int, connectivity: int) -> tuple[tuple[int, int], ...]:
-    """Offsets (dy, dx) of a pixel's neighbours, without the pixel itself."""
+    """Offsets (dy, dx) of a pixel's neighbours, row by row, without the pixel itself.
+
+    Args:
+      window: odd side, from 3 on; S4MC has 3, larger ones are ours.
+      connectivity: 8, all of the window; 4, the diamond of Manhattan distance <= window // 2 (ours; in
+        a window of 3 the four direct neighbours, of 5 twelve).
+
+    Raises:
+      InputError: a window or connectivity that does not exist.
+    """
     if window < 3 or window % 2 == 0:
         raise InputError(f'window {window} of the neighbourhood: an odd number from 3 on')
     if connectivity not in (4, 8):
@@ -92,9 +98,17 @@ def neighborhood(window: int, connectivity: int) -> tuple[tuple[int, int], ...]:
 
 
 def _strongest(probs, offsets, count, decay, needs_weights):
-    """The `count` largest b q of each pixel and class, in order: list of (b q, b); b = 1 if not needed.
+    """The largest b q of each pixel and class, strongest first (ours: the order, where weights differ).
 
     A running insertion over shifted views: nothing of the size of the whole neighbourhood exists.
+
+    Args:
+      probs: f32 [B, H, W, C], 0 where a pixel may lend nothing.
+      offsets: of `neighborhood`. count: how many to find, at most as many as offsets.
+      decay: as in `neighbor_union`. needs_weights: whether the b of each is needed too.
+
+    Returns:
+      `count` pairs (b q, b): f32 [B, H, W, C], and f32 of that shape or a number; b is 1.0 if not needed.
     """
     height, width = probs.shape[1:3]
     reach = max(abs(dy) for dy, _ in offsets)
@@ -115,35 +129,3 @@ def _strongest(probs, offsets, count, decay, needs_weights):
         if len(best) < count:
             best.append((support, carried))
     return best
-
-
-def coherence_table(labels: Iterable[np.ndarray], num_classes: int, *, window: int = 3, connectivity: int = 8,
-                    ignore: int = 255) -> np.ndarray:
-    """E_c: how often the neighbour of a pixel of class c is of class c too.
-
-    The released code has such tables typed in for two datasets, without saying where they come from;
-    this estimate is ours: the share of same-class pairs among all pairs (pixel, neighbour) whose pixel
-    has class c and whose neighbour is labelled. A class without pairs gets the share of all classes
-    together; without any pair the table is 0, and the refinement is the plain union.
-
-    Args:
-      labels: label maps, each int [H, W] (sizes may differ), at the resolution of the refined map.
-      num_classes: C. window, connectivity: as in `neighbor_union`. ignore: the label of unlabelled pixels.
-
-    Returns:
-      f32 [C] in 0..1.
-    """
-    same, pairs = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
-    reach = window // 2
-    offsets = neighborhood(window, connectivity)
-    for label in labels:
-        label = np.asarray(label).astype(np.int64)
-        height, width = label.shape
-        padded = np.pad(label, reach, constant_values=ignore)
-        for dy, dx in offsets:
-            other = padded[reach + dy:reach + dy + height, reach + dx:reach + dx + width]
-            paired = (label != ignore) & (other != ignore)
-            pairs += np.bincount(label[paired], minlength=num_classes)
-            same += np.bincount(label[paired & (label == other)], minlength=num_classes)
-    pooled = same.sum() / max(pairs.sum(), 1)
-    return np.where(pairs > 0, same / np.maximum(pairs, 1), pooled).astype(np.float32)

@@ -36,13 +36,13 @@ def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners:
 
     The label is the argmax of the raw map always; `method.selection` says what keeps a pixel.
 
-    threshold: 'confidence', top probability >= `tau`; 'margin', margin of the refined map >=
-      `tau_margin`; 'partition', margin of the refined map > gamma_t, the alpha_t quantile of the
-      *raw* margins, alpha_t = alpha (1 - t/T) (S4MC, released code).
+    threshold: 'confidence', top probability >= `tau` (FixMatch); 'margin', margin of the refined map
+      >= `tau_margin` (ours: the refinement alone); 'partition', margin of the refined map > gamma_t,
+      the alpha_t quantile of the *raw* margins, alpha_t = alpha (1 - t/T) (S4MC, released code).
     refinement: 'none', 'union' or 'coherence', see `neighbor_union`.
     resolution: 'logits', margins at the size of the decoder's output, where neighbours carry
       information, resized bilinearly to be compared (ours); 'full', at the size of the image.
-    matched, controls that keep as many pixels as another filter would, the highest scores first:
+    matched, controls (ours) that keep as many pixels as another filter would, the highest scores first:
       'unrefined', ranked by raw margin, as many as the refined margin keeps; 'single_scale', ranked
       by the ensemble's confidence, as many as the teacher at scale 1 keeps.
 
@@ -54,6 +54,9 @@ def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners:
 
     Returns:
       Target without gradient.
+
+    Raises:
+      InputError: a rule that does not exist, or a table of another number of classes.
     """
     maps = jax.tree.map(jax.lax.stop_gradient, maps)
     label = jnp.argmax(maps.full, axis=-1).astype(jnp.int32)
@@ -70,7 +73,15 @@ def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners:
 
 
 def _by_margin(maps, valid, rule, progress, align_corners, collectives):
-    """S4MC: (kept by the refined margin, kept by the raw margin), bool [B, H, W]."""
+    """S4MC: (kept by the refined margin, kept by the raw margin), bool [B, H, W].
+
+    Args:
+      maps: Maps, without gradient. valid: bool [B, H, W]. rule: config.method.selection.
+      progress, align_corners, collectives: as in `select`.
+
+    Raises:
+      InputError: see `_table`, `neighbor_union` and `partition_threshold`.
+    """
     probs = maps.coarse if rule.resolution == 'logits' else maps.full
     seen = nearest(valid, probs.shape[1:3])
     raw, refined = margin(probs), None
@@ -96,6 +107,7 @@ def _by_margin(maps, valid, rule, progress, align_corners, collectives):
 
 
 def _table(rule, num_classes):
+    """`rule.coherence` as f32 [C]; InputError where it has not `num_classes` numbers (ours)."""
     if len(rule.coherence) != num_classes:
         raise InputError(f'--config.method.selection.coherence={tuple(rule.coherence)}: refinement=coherence needs '
                          f'{num_classes} numbers, one a class; the training command estimates them when it is ()')
@@ -103,7 +115,14 @@ def _table(rule, num_classes):
 
 
 def _highest(score, valid, as_many, collectives):
-    """The valid pixels of highest score, as many as `as_many` marks over all devices (more on ties)."""
+    """The valid pixels of highest score, as many as `as_many` marks over all devices (more on ties); ours.
+
+    Args:
+      score: f32 [B, H, W], anything on invalid pixels. valid: bool, as_many: bool, a part of valid.
+
+    Returns:
+      bool [B, H, W]; outside `valid` it means nothing.
+    """
     count = lambda mask: collectives.sum(jnp.sum(mask, dtype=jnp.int32))
     rank = count(valid) - count(as_many)  # with nothing marked no rank, so NaN, so nothing is kept
     return score >= kth_smallest(score.reshape(-1), rank, valid=valid.reshape(-1), collectives=collectives)

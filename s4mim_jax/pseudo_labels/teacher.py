@@ -36,7 +36,13 @@ def decay_at(step, decay: float) -> jax.Array:
 def blend(average, new, decay) -> object:
     """decay * average + (1 - decay) * new for float leaves; other leaves are copied from `new`.
 
-    Averaging an integer buffer would corrupt it silently.
+    Averaging an integer buffer would corrupt it silently (the copy is ours).
+
+    Args:
+      average, new: trees of arrays, of one structure and one shape a leaf. decay: f32 scalar in 0..1.
+
+    Returns:
+      a tree like `average`, its float dtypes kept; computed in float32.
     """
     def leaf(a, n):
         if not jnp.issubdtype(n.dtype, jnp.floating):
@@ -69,6 +75,10 @@ def ensemble(outputs: Callable, images: jax.Array, scales: tuple[float, ...], st
       stride: of the encoder's last map, for `snapped`. align_corners: convention of resizing.
       own: models.Outputs-like (logits, coarse) to take for scale 1 instead of a pass; None = a pass.
       patches: the encoder is a ViT, which takes multiples of its stride in either convention.
+
+    Returns:
+      Maps, f32: `full` [B, H, W, C] at the size of `images`; `coarse` [B, h, w, C] at the size that the
+      decoder's output has at scale 1; `single` [B, H, W, C]. Softmax first, then the resize.
     """
     size, full, coarse = images.shape[1:3], [], []
     for scale in sorted(scales, key=lambda s: s != 1.0):  # scale 1 first: the others follow its sizes
