@@ -12,8 +12,9 @@ from s4mim_jax import terms
 from s4mim_jax.models.positions import Positions
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target
-from s4mim_jax.terms.class_wise_mim import normalize_patches, reconstruction_error
+from s4mim_jax.terms.class_wise_mim import reconstruction_error
 from s4mim_jax.terms.feature_aggregation import distance_to_visible
+from s4mim_jax.terms.patch_norm import normalize_patches, restore_patches
 from s4mim_jax.terms.similarity import relative_entropy, squared_difference
 from s4mim_jax.training.step import _value
 from s4mim_jax.views.masked import Masked
@@ -79,7 +80,7 @@ def test_semantic_mim_shares_between_labelled_and_unlabelled(views):
     sides = [np.mean([parts[v] for v in side if v in views]) for side in (('x',), ('w', 's'))
              if any(v in views for v in side)]
     assert value('semantic_mim', s) == pytest.approx(np.mean(sides), rel=1e-5)
-    if len(views) == 3:  # as methods.md writes it
+    if len(views) == 3:  # as the module writes it
         assert value('semantic_mim', s) == pytest.approx(
             0.5 * (parts['x'] + 0.5 * parts['s'] + 0.5 * parts['w']), rel=1e-5)
 
@@ -122,16 +123,24 @@ def test_similarity_of_two_classes_is_the_binary_form():
     np.testing.assert_allclose(terms.pixel_cross_entropy(one, jnp.asarray(label)), binary, rtol=1e-4, atol=1e-6)
 
 
-def test_similarity_switches():
-    s = scene('masksup', similarity_unlabeled=True)
+@pytest.mark.parametrize('kind', ['mse', 'kl'])
+def test_similarity_of_unlabelled_images_is_averaged_with_that_of_labelled_ones(kind):
+    s = scene('masksup', similarity_unlabeled=True, similarity_loss=kind)
     assert terms.TERMS['similarity'].needs(s.method) == ('x', 'x_masked', 'w', 'w_masked')
-    labelled_only = value('similarity', scene('masksup'))
-    assert value('similarity', s) != labelled_only
-    s.method.similarity_loss = 'kl'
-    full, masked = (np.asarray(jax.nn.log_softmax(s.logits[n])) for n in ('x', 'x_masked'))
-    kl = (np.exp(full) * (full - masked)).sum(-1)[LABEL != 255].mean()
+    # Fewer pixels of w, and nearer to each other: a mean over all pixels together would be another one.
+    known = {'x': LABEL != 255, 'w': np.asarray(s.targets['w'].valid) & (np.arange(W) < W // 4)}
+    s.targets['w'] = s.targets['w']._replace(valid=jnp.asarray(known['w']))
+    s.logits['w_masked'] = s.logits['w'] + 0.3 * s.logits['w_masked']
+    means = []
+    for view in ('x', 'w'):
+        full, masked = (np.exp(np.asarray(s.logits[n], np.float64)) for n in (view, f'{view}_masked'))
+        full, masked = (p / p.sum(-1, keepdims=True) for p in (full, masked))
+        each = ((full - masked) ** 2).mean(-1) if kind == 'mse' else (full * np.log(full / masked)).sum(-1)
+        means.append(each[known[view]].mean())
+    assert value('similarity', s) == pytest.approx(np.mean(means), rel=1e-4)
     s.method.similarity_unlabeled = False
-    assert value('similarity', s) == pytest.approx(kl, rel=1e-4)
+    assert terms.TERMS['similarity'].needs(s.method) == ('x', 'x_masked')
+    assert value('similarity', s) == pytest.approx(means[0], rel=1e-4)
 
 
 def reconstruction_by_loop(pixels, images, part, visible, height, width, before):
@@ -184,39 +193,48 @@ def test_reconstruction_error_by_class(align):
     assert not np.asarray(gradient)[visible].any() and np.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize('what', ['position', 'prototype'])
-def test_distance_to_the_visible_prototype(what):
-    features = DRAW.normal(size=(B, 4, 6, 5)).astype(np.float32)
-    gate = DRAW.integers(0, C + 1, (B, 4, 6))
-    gate[gate == C] = 255
-    visible = DRAW.random((B, 4, 6)) < 0.5
-    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+def distance_by_loop(features, source, gate, visible, what):
+    """By image and class: what is hidden in `features` from the mean of what is visible in `source`."""
+    features, source = (f / np.linalg.norm(f, axis=-1, keepdims=True) for f in map(np.asarray, (features, source)))
     totals, counts = np.zeros(C), np.zeros(C, int)
     for b in range(B):
         for k in range(C):
-            shown, hidden = unit[b][(gate[b] == k) & visible[b]], unit[b][(gate[b] == k) & ~visible[b]]
+            shown, hidden = source[b][(gate[b] == k) & visible[b]], features[b][(gate[b] == k) & ~visible[b]]
             if len(shown) and len(hidden):
                 moved = hidden if what == 'position' else hidden.mean(0, keepdims=True)
                 totals[k] += ((moved - shown.mean(0)) ** 2).sum()
                 counts[k] += len(moved)
-    run = lambda f: distance_to_visible(f, f, jnp.asarray(gate), jnp.asarray(visible), C, what)
-    ratio = run(jnp.asarray(features))
-    np.testing.assert_array_equal(ratio.count, counts)
-    np.testing.assert_allclose(ratio.total, totals, rtol=1e-4, atol=1e-6)
+    return totals, counts
+
+
+@pytest.mark.parametrize('what', ['position', 'prototype'])
+def test_distance_to_the_visible_prototype(what):
+    features, source = DRAW.normal(size=(2, B, 4, 6, 5)).astype(np.float32)
+    gate = DRAW.integers(0, C + 1, (B, 4, 6))
+    gate[gate == C] = 255
+    visible = DRAW.random((B, 4, 6)) < 0.5
+    run = lambda f, s: distance_to_visible(f, s, jnp.asarray(gate), jnp.asarray(visible), C, what)
+    for given in (features, source):
+        ratio = run(jnp.asarray(features), jnp.asarray(given))
+        totals, counts = distance_by_loop(features, given, gate, visible, what)
+        np.testing.assert_array_equal(ratio.count, counts)
+        np.testing.assert_allclose(ratio.total, totals, rtol=1e-4, atol=1e-6)
     # The visible side is what the hidden side moves to: it gets no gradient.
-    gradient = np.asarray(jax.grad(lambda f: jnp.sum(run(f).total))(jnp.asarray(features)))
+    total = jax.grad(lambda f: jnp.sum(run(f, f).total))
+    gradient = np.asarray(total(jnp.asarray(features)))
     assert not gradient[visible].any() and gradient[~visible].any()
-    assert np.isfinite(jax.grad(lambda f: jnp.sum(run(f).total))(jnp.zeros_like(jnp.asarray(features)))).all()
+    assert np.isfinite(total(jnp.zeros_like(jnp.asarray(features)))).all()
 
 
 def mim_scene(**changes):
     s = scene(**changes)
     names = ('x_masked', 'w_masked', 's1_masked')
-    part = blocky(0, C)
-    s.masked = {n: Masked(None, jnp.asarray(blocky(0, 2).astype(bool)), jnp.asarray(part)) for n in names}
+    part = lambda: np.where(DRAW.random((B, H, W)) < 0.1, 255, blocky(0, C))
+    s.masked = {n: Masked(None, jnp.asarray(blocky(0, 2).astype(bool)), jnp.asarray(part())) for n in names}
     s.features = {n: jnp.asarray(DRAW.normal(size=(B, 4, 6, 5)), jnp.float32) for n in (*names, 'x', 'w', 's1')}
-    s.images = {n: jnp.asarray(DRAW.normal(size=(B, H, W, 3)), jnp.float32) for n in ('x', 'w', 's1', 'w_photometric')}
-    s.reconstructed = {n: jnp.zeros((B, H, W, 3)) for n in names}
+    s.images = {n: jnp.asarray(DRAW.normal(size=(B, H, W, 3)) * (i + 1), jnp.float32)
+                for i, n in enumerate(('x', 'w', 's1', 'w_photometric'))}
+    s.reconstructed = {n: jnp.asarray(DRAW.normal(size=(B, H, W, 3)), jnp.float32) for n in names}
     return s
 
 
@@ -233,18 +251,43 @@ def test_unlabelled_parts_grow_over_the_ramp(name):
     assert value(name, s) / 3 == pytest.approx(values[0.0], rel=1e-5)  # what is left at the start is x
 
 
-def test_switches_of_the_reconstruction_and_the_prototype():
-    s = mim_scene()
-    before = value('class_wise_mim', s), value('feature_aggregation', s)
-    s.method.mim.patch_norm = True
-    assert value('class_wise_mim', s) != before[0]
-    s.method.mim.prototype_from = 'unmasked'
-    assert set(terms.TERMS['feature_aggregation'].needs(s.method)) == {
-        'x', 'w', 's1', 'x_masked', 'w_masked', 's1_masked'}
-    assert value('feature_aggregation', s) != before[1]
-    s.method.mim.patch_norm = False
-    s.method.masks.w_photometric = True  # the target is what the masked view showed
-    assert value('class_wise_mim', s) != before[0]
+def mean_over_classes(totals, counts):
+    return (totals[counts > 0] / counts[counts > 0]).mean()
+
+
+@pytest.mark.parametrize('prototype_from', ['masked', 'unmasked'])
+@pytest.mark.parametrize('what', ['position', 'prototype'])
+def test_aggregation_compares_a_masked_copy_with_the_pass_and_the_part_that_are_asked_for(prototype_from, what):
+    s = mim_scene(mim__prototype_from=prototype_from, mim__aggregation=what)
+    whole = {'x_masked': 'x', 'w_masked': 'w', 's1_masked': 's1'}
+    unmasked = set(whole.values()) if prototype_from == 'unmasked' else set()
+    assert set(terms.TERMS['feature_aggregation'].needs(s.method)) == set(whole) | unmasked
+    expected = []
+    for copy, view in whole.items():
+        gate = np.asarray(s.masked[copy].part)[:, STRIDE // 2::STRIDE, STRIDE // 2::STRIDE]
+        squares = np.asarray(s.masked[copy].visible).reshape(B, H // STRIDE, STRIDE, W // STRIDE, STRIDE)
+        seen = squares.mean((2, 4)) >= 0.5
+        source = s.features[view if unmasked else copy]
+        expected.append(mean_over_classes(*distance_by_loop(s.features[copy], source, gate, seen, what)))
+    assert value('feature_aggregation', s) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize('patch_norm,photometric', [(False, False), (True, False), (False, True), (True, True)])
+def test_what_is_reconstructed_is_the_view_as_it_was_before_its_mask(patch_norm, photometric):
+    s = mim_scene(mim__patch_norm=patch_norm, masks__w_photometric=photometric)
+    expected = []
+    for copy, view in (('x_masked', 'x'), ('w_masked', 'w_photometric' if photometric else 'w'), ('s1_masked', 's1')):
+        target = np.asarray(s.images[view], np.float64)
+        if patch_norm:  # squares of 16 pixels, as MAE's
+            target = target.copy()
+            for b, y, x in np.ndindex(B, H // 16, W // 16):
+                square = target[b, 16 * y:16 * y + 16, 16 * x:16 * x + 16]
+                square -= square.mean((0, 1))
+                square /= square.std((0, 1))
+        part, visible = map(np.asarray, (s.masked[copy].part, s.masked[copy].visible))
+        expected.append(mean_over_classes(*reconstruction_by_loop(
+            np.asarray(s.reconstructed[copy]), target, part, visible, H, W, 0)))
+    assert value('class_wise_mim', s) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_patches_are_normalised_each_for_itself():
@@ -254,3 +297,4 @@ def test_patches_are_normalised_each_for_itself():
     np.testing.assert_allclose(square.mean((0, 1)), 0, atol=1e-5)
     np.testing.assert_allclose(square.std((0, 1)), 1, atol=1e-4)
     assert out.shape == images.shape and np.isfinite(out).all()
+    np.testing.assert_allclose(restore_patches(jnp.asarray(out), jnp.asarray(images), 16), images, atol=1e-4)

@@ -55,8 +55,38 @@ def test_where_features_are_compared_every_position_is_hidden_or_visible_as_a_wh
     shares = np.stack([visible[:, rows == row][:, :, columns == column].mean((1, 2))
                        for row in range(rows[-1] + 1) for column in range(columns[-1] + 1)])
     assert set(np.unique(shares)) == {0.0, 1.0} and len(shares) == (35 if align else 24)
-    if not align:  # cells of one position, also where 3 pixels were asked for
-        assert ((shares == 0).sum(0) == 12).all()
+    # Cells of whole positions: one of each where 16 pixels or fewer were asked for, two of each where 32 were.
+    per = 2 if align else 1
+    counts = [int(p[-1]) + 1 for p in (rows, columns)]
+    edges = [np.round(np.linspace(0, n, round(n / per) + 1)).astype(int) for n in counts]
+    table = shares.reshape(*counts, 4)
+    cells = np.stack([table[top:bottom, left:right].mean((0, 1)) for top, bottom in zip(edges[0], edges[0][1:])
+                      for left, right in zip(edges[1], edges[1][1:])])
+    assert set(np.unique(cells)) == {0.0, 1.0} and len(cells) == (8 if align else 24)
+    np.testing.assert_array_equal((cells == 0).sum(0), len(cells) // 2)
+
+
+@pytest.mark.parametrize('align', [False, True])
+def test_of_small_cells_exactly_the_ratio_is_hidden(align):
+    config = tiny.config('maskmatch', method__masks__patch=8, model__align_corners=align)
+    image, part = jnp.ones((4, 41, 49, 3)), jnp.zeros((4, 41, 49), jnp.int32)
+    visible = jax.device_get(mask_view('w', image, part, jnp.arange(4), config, Draws(config.seed, 0)).visible)
+    rows, columns = (np.round(np.linspace(0, side, n + 1)).astype(int)[:-1] for side, n in ((41, 5), (49, 6)))
+    cells = np.maximum.reduceat(np.maximum.reduceat(visible, rows, 1), columns, 2)
+    np.testing.assert_array_equal((~cells).sum((1, 2)), 21)  # 0.7 of 30
+
+
+def test_each_masked_view_and_each_example_has_a_mask_of_its_own():
+    config = tiny.config('s4mim', method__masks__patch=8, model__output_stride=8)  # grids of 30 cells, half hidden
+    masks = {name: view(config, name).visible for name in 'xws'}
+    for one, other in ('xw', 'xs', 'ws'):
+        assert (masks[one] != masks[other]).any((1, 2)).all()
+    for name, mask in masks.items():
+        assert len(np.unique(mask, axis=0)) == len(mask)
+        # The third example alone, and first in its batch.
+        image, part = jnp.ones((1, *SIZE, 3)), jnp.zeros((1, *SIZE), jnp.int32)
+        again = mask_view(name, image, part, jnp.array([2]), config, Draws(config.seed, 0)).visible
+        np.testing.assert_array_equal(again[0], mask[2])
 
 
 def test_each_view_has_its_own_mask_and_ratio():

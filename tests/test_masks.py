@@ -1,11 +1,15 @@
 """Grid masks and free-form masks: exact counts, whole cells, shapes, keys."""
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 from s4mim_jax.views import freeform_mask, grid_mask
+from s4mim_jax.views.freeform import _drawing, _times
 
 freeform = jax.jit(freeform_mask, static_argnums=(1, 2, 3))
 grid = jax.jit(grid_mask, static_argnums=(1, 2, 3))
@@ -93,6 +97,93 @@ def test_holes_are_strokes_neither_specks_nor_one_blob():
     # A disc of that area has an edge of about 190 pixels, noise one of about 5000.
     assert 250 < np.median(edges) < 1200
     assert 1.0 < np.median(thickness(masks)) < 6.0
+
+
+def drawn(several, size):
+    return jax.device_get(jax.jit(jax.vmap(partial(_drawing, size=size)))(several))
+
+
+@pytest.fixture(scope='module')
+def drawings():
+    """What 200 masks of 50 x 80 pixels are made of, as arrays [200, ...]."""
+    return drawn(keys(200), (50, 80))
+
+
+def test_four_to_twelve_strokes_of_connected_pieces_each_of_one_width(drawings):
+    _, pieces, _ = drawings
+    strokes, widths = set(), []
+    for image in (dict(zip(pieces, fields)) for fields in zip(*pieces.values())):
+        begins = np.flatnonzero(image['begin'] == 0.0)
+        strokes.add(len(begins))
+        ends = image['from_y'] + image['move_y'], image['from_x'] + image['move_x']
+        for first, end in zip(begins, [*begins[1:], len(image['begin'])]):
+            assert len(set(image['thickness'][first:end])) == 1
+            widths.append(2 * image['thickness'][first] / 50)  # of the shorter side
+            # A piece begins where and when the one before it ended; the last one ends at time 1.
+            np.testing.assert_allclose(image['begin'][first:end] + image['duration'][first:end],
+                                       [*image['begin'][first + 1:end], 1.0], atol=1e-6)
+            for at, axis in zip(ends, 'yx'):
+                np.testing.assert_allclose(at[first:end - 1], image[f'from_{axis}'][first + 1:end], atol=1e-3)
+    assert strokes == set(range(4, 13))
+    assert 0.05 <= min(widths) < 0.06 and 0.14 < max(widths) <= 0.15
+    lengths = np.hypot(pieces['move_y'], pieces['move_x'])
+    assert lengths.max() <= 0.45 * 50 + 1e-3 and np.median(lengths) > 0.4 * 50  # shorter only where folded back
+
+
+def test_none_to_eight_rectangles_of_a_tenth_to_two_fifths_of_a_side(drawings):
+    _, _, rectangles = drawings
+    there = rectangles['height'] > 0
+    np.testing.assert_array_equal(there, rectangles['width'] > 0)
+    assert set(there.sum(1)) == set(range(9))
+    for name, side in (('height', 50), ('width', 80)):
+        share = 2 * rectangles[name][there] / side
+        assert 0.1 <= share.min() < 0.12 and 0.38 < share.max() <= 0.4
+    assert (0 <= rectangles['y']).all() and (rectangles['y'] <= 50).all() and rectangles['y'].std() > 12
+    assert (0 <= rectangles['x']).all() and (rectangles['x'] <= 80).all() and rectangles['x'].std() > 20
+
+
+def one_stroke(**changes):
+    """A pen that goes from (10, 5) to (10, 25), 6 pixels wide."""
+    pen = dict(from_y=10.0, from_x=5.0, move_y=0.0, move_x=20.0, thickness=3.0, begin=0.0, duration=1.0)
+    return {name: jnp.array([number], jnp.float32) for name, number in (pen | changes).items()}
+
+
+def one_rectangle(height, width):
+    one = dict(y=10.0, x=12.0, height=height, width=width)
+    return {name: jnp.array([number], jnp.float32) for name, number in one.items()}
+
+
+def test_a_pen_reaches_what_lies_within_half_its_width_and_in_the_order_of_its_way():
+    times = np.asarray(_times(one_stroke(), one_rectangle(0.0, 0.0), (20, 30)))
+    y, x = np.indices((20, 30)) + 0.5
+    distance = np.hypot(y - 10, x - np.clip(x, 5, 25))
+    np.testing.assert_array_equal(times <= 1.0, distance <= 3.0)
+    assert (np.diff(times[10, 5:25]) > 0).all()
+    # The widening goes on past the end: the nearer, the sooner.
+    outside = np.argsort(times[distance > 3.0], kind='stable')
+    assert (np.diff(distance[distance > 3.0][outside]) >= -1e-5).all()
+
+
+def test_a_rectangle_grows_from_its_centre_to_its_sides():
+    far = one_stroke(from_y=-1e4, from_x=-1e4, move_x=0.0)
+    times = np.asarray(_times(far, one_rectangle(4.0, 6.0), (20, 30)))
+    y, x = np.indices((20, 30)) + 0.5
+    np.testing.assert_array_equal(times <= 1.02, (abs(y - 10) <= 4) & (abs(x - 12) <= 6))
+    assert np.unravel_index(times.argmin(), times.shape) in [(r, c) for r in (9, 10) for c in (11, 12)]
+
+
+@pytest.mark.parametrize('side', [224, 321])
+def test_at_training_sizes_strokes_and_rectangles_are_hidden_inside_the_band(side):
+    masks = np.asarray(freeform(keys(24), (side, side), 0.5, 0.6))
+    hidden = 1.0 - masks.mean((1, 2))
+    assert 0.5 <= hidden.min() and hidden.max() <= 0.6 and hidden.std() > 0.01
+    _, pieces, rectangles = drawn(keys(24), (side, side))
+    begins = pieces['begin'] == 0.0
+    for y, x, there in ((pieces['from_y'], pieces['from_x'], begins),
+                        (rectangles['y'], rectangles['x'], rectangles['height'] > 0)):
+        image, which = np.nonzero(there & (0 <= y) & (y < side) & (0 <= x) & (x < side))
+        assert len(image) > 50
+        assert not masks[image, y[image, which].astype(int), x[image, which].astype(int)].any()
 
 
 def test_eight_devices_draw_the_same_masks_without_talking():

@@ -55,7 +55,8 @@ def gated_conv(x: jax.Array, kernel: jax.Array, gate: jax.Array) -> jax.Array:
 def pixel_shuffle(x: jax.Array, stride: int) -> jax.Array:
     """[B, h, w, stride * stride * C] -> [B, h * stride, w * stride, C].
 
-    The channels of a position are its patch of pixels: (row, column, C), C fastest.
+    The channels of a position are its patch of pixels: (row, column, C), C fastest. Of any dtype, which stays.
+    (Sub-pixel convolution, arXiv 1609.05158, in which C is slowest.)
     """
     b, h, w, channels = x.shape
     x = x.reshape(b, h, w, stride, stride, channels // stride**2)
@@ -63,7 +64,7 @@ def pixel_shuffle(x: jax.Array, stride: int) -> jax.Array:
 
 
 class GatedBlock(nn.Module):
-    """relu(x + norm(gated_conv(x))): [B, h, w, C] in `dtype` -> the same.
+    """relu(x + norm(gated_conv(x))): x [B, h, w, C] in `dtype`, gate i32 [B, h, w] -> [B, h, w, C] in `dtype` (ours).
 
     The norm is over the channels of each position: statistics over space would carry one class to another.
     """
@@ -81,7 +82,7 @@ class GatedBlock(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-    """Encoder features and classes -> normalised RGB; 1x1, gated blocks, 1x1, pixel shuffle.
+    """Encoder features and classes -> normalised pixels; 1x1, gated blocks, 1x1, pixel shuffle (layers are ours).
 
     features: width. stride: of the encoder's last map, the side of the patch that a position becomes.
     layers: gated blocks, at least 2; without spatial mixing, class-wise and plain masked image

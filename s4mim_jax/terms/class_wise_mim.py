@@ -11,26 +11,45 @@ import jax.numpy as jnp
 
 from s4mim_jax.models.positions import Positions
 from s4mim_jax.terms.cross_entropy import IGNORE, Ratio
+from s4mim_jax.terms.patch_norm import PATCH, normalize_patches, restore_patches
 from s4mim_jax.terms.semantic_mim import COPIES
 
 
 def needs(method) -> tuple[str, ...]:
+    """The masked copies of `method.mim.views`, whose features the pixel decoder takes."""
     return tuple(COPIES[view] for view in method.mim.views)
 
 
 def loss(scene) -> list[Ratio]:
-    """One vector of classes a view; unlabelled views grow in over the first steps (`method.mim.ramp`)."""
+    """One Ratio of vectors [C] a view; unlabelled views grow in over the first steps (`method.mim.ramp`).
+
+    The target is what the view showed before its mask, with `method.mim.patch_norm` (MAE's) patch by patch.
+    """
     mim, ratios = scene.method.mim, []
     for view in mim.views:
-        copy, base = scene.masked[COPIES[view]], {'x': 'x', 'w': 'w', 's': 's1'}[view]
-        target = scene.images['w_photometric' if view == 'w' and scene.method.masks.w_photometric else base]
+        name = COPIES[view]
+        target, copy, classes = _whole(scene, name), scene.masked[name], scene.logits[name].shape[-1]
         if mim.patch_norm:
-            target = normalize_patches(target, 16)
-        classes = scene.logits[COPIES[view]].shape[-1]
+            target = normalize_patches(target, PATCH)
         ratio = reconstruction_error(
-            scene.reconstructed[COPIES[view]], target, copy.part, copy.visible, scene.positions, classes)
+            scene.reconstructed[name], target, copy.part, copy.visible, scene.positions, classes)
         ratios.append(ramped(ratio, view, scene))
     return ratios
+
+
+def as_pixels(scene, copy: str) -> jax.Array:
+    """The reconstruction of a masked copy in the view's own values: f32 [B, H, W, C], normalised. To look at (ours).
+
+    With `method.mim.patch_norm` the decoder leaves out each patch's mean and deviation: the view's are put back.
+    """
+    pixels = scene.reconstructed[copy]
+    return restore_patches(pixels, _whole(scene, copy), PATCH) if scene.method.mim.patch_norm else pixels
+
+
+def _whole(scene, copy):
+    """f32 [B, H, W, C]: the view of which a masked copy was made."""
+    view = {'x_masked': 'x', 'w_masked': 'w', 's1_masked': 's1'}[copy]
+    return scene.images['w_photometric' if view == 'w' and scene.method.masks.w_photometric else view]
 
 
 def reconstruction_error(pixels, target, part, visible, positions: Positions, num_classes) -> Ratio:
@@ -55,24 +74,12 @@ def reconstruction_error(pixels, target, part, visible, positions: Positions, nu
 
 
 def members(gate: jax.Array, marked: jax.Array, num_classes: int) -> jax.Array:
-    """bool [B, h, w, C]: marked positions, each in its class."""
+    """Marked positions by class (ours): i32 [B, h, w], bool [B, h, w] -> bool [B, h, w, C]; 255 is in none."""
     return (gate[..., None] == jnp.arange(num_classes)) & marked[..., None]
 
 
 def ramped(ratio: Ratio, view: str, scene) -> Ratio:
-    """Unlabelled views count in full only after `method.mim.ramp` of the steps (ours)."""
+    """Unlabelled views count in full only after `method.mim.ramp` of the steps (ours); a Ratio of the same shapes."""
     if view == 'x' or not scene.method.mim.ramp:
         return ratio
     return Ratio(ratio.total * jnp.minimum(scene.progress / scene.method.mim.ramp, 1.0), ratio.count)
-
-
-def normalize_patches(images: jax.Array, patch: int) -> jax.Array:
-    """Mean 0, deviation 1 in every patch x patch square and channel (MAE's target); f32 [B, H, W, 3]."""
-    batch, height, width, channels = images.shape
-    around = [(0, 0), (0, -height % patch), (0, -width % patch), (0, 0)]
-    squares = jnp.pad(images, around, mode='edge')
-    rows, columns = squares.shape[1] // patch, squares.shape[2] // patch
-    squares = squares.reshape(batch, rows, patch, columns, patch, channels)
-    mean, var = jnp.mean(squares, (2, 4), keepdims=True), jnp.var(squares, (2, 4), keepdims=True)
-    squares = (squares - mean) * jax.lax.rsqrt(var + 1e-6)
-    return squares.reshape(batch, rows * patch, columns * patch, channels)[:, :height, :width]

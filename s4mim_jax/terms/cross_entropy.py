@@ -36,10 +36,13 @@ def pixel_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
 
 
 def class_weighted(pixels: jax.Array, label: jax.Array, weights: tuple[float, ...]) -> jax.Array:
-    """Each pixel's loss times the weight of its class; f32 [...] of pixels' shape.
+    """Each pixel's loss times the weight of its class; 0 where the label is 255.
 
     Args:
-      pixels: f32 [...], cross-entropy, 0 where the label is 255. label: integer [...]. weights: C numbers.
+      pixels: f32 [...], cross-entropy. label: integer [...], class ids or 255. weights: C numbers.
+
+    Returns:
+      f32 [...]. It is a sum's part; what the sum is divided by is the caller's (see `labeled_cross_entropy`).
     """
     one_hot = jax.nn.one_hot(label, len(weights), dtype=pixels.dtype)
     return pixels * jnp.sum(one_hot * jnp.asarray(weights, pixels.dtype), axis=-1)

@@ -16,12 +16,13 @@ WHOLE = {'x': 'x', 'w': 'w', 's': 's1'}  # letter in config.method.mim -> the vi
 
 
 def needs(method) -> tuple[str, ...]:
+    """The masked copies of `method.mim.views`; their whole views too if those give the prototypes (ours)."""
     whole = tuple(WHOLE[view] for view in method.mim.views) if method.mim.prototype_from == 'unmasked' else ()
     return tuple(COPIES[view] for view in method.mim.views) + whole
 
 
 def loss(scene) -> list[Ratio]:
-    """One vector of classes a view; unlabelled views grow in over the first steps (`method.mim.ramp`)."""
+    """One Ratio of vectors [C] a view; unlabelled views grow in over the first steps (`method.mim.ramp`)."""
     mim, ratios = scene.method.mim, []
     for view in mim.views:
         copy, features = scene.masked[COPIES[view]], scene.features[COPIES[view]]
@@ -37,7 +38,7 @@ def distance_to_visible(features, source, gate, visible, num_classes: int, what:
     """Squared distance of what is hidden to the visible prototype of its class and image.
 
     Args:
-      features: [B, h, w, D], of the masked pass. source: [B, h, w, D], whose visible positions make
+      features: float [B, h, w, D], of the masked pass. source: float [B, h, w, D], whose visible positions make
         the prototypes. gate: i32 [B, h, w], classes or 255. visible: bool [B, h, w].
       what: 'position', every hidden position; 'prototype', the mean of the hidden positions.
 
@@ -59,13 +60,20 @@ def distance_to_visible(features, source, gate, visible, num_classes: int, what:
 
 
 def unit(features: jax.Array) -> jax.Array:
-    """float32 of length 1 along the last axis; zero stays zero, with a finite gradient."""
+    """[..., D] of any float dtype -> f32 [..., D] of length 1; zero stays zero, with a finite gradient (ours)."""
     features = features.astype(jnp.float32)
     return features * jax.lax.rsqrt(jnp.sum(jnp.square(features), axis=-1, keepdims=True) + 1e-12)
 
 
 def segment_mean(features: jax.Array, membership: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Means by class: [B, h, w, D], [B, h, w, C] of 0 and 1 -> ([B, C, D], counts [B, C])."""
+    """Means by class and image, 0 for a class without members (ours).
+
+    Args:
+      features: f32 [B, h, w, D]. membership: f32 [B, h, w, C] of 0 and 1.
+
+    Returns:
+      (means f32 [B, C, D], counts f32 [B, C]).
+    """
     count = jnp.sum(membership, (1, 2))
     total = jnp.einsum('bhwc,bhwd->bcd', membership, features)
     return total / jnp.maximum(count, 1.0)[..., None], count

@@ -10,10 +10,11 @@ from s4mim_jax.terms.masked_pixels import target_of
 
 
 def needs(method) -> tuple[str, ...]:
+    """The masked copy of the weak view."""
     del method
     return ('w_masked',)
 
 
 def loss(scene) -> list[Ratio]:
-    """Confidence-filtered cross-entropy of the masked copy against the weak view's pseudo-label."""
+    """Confidence-filtered cross-entropy of the masked copy against the weak view's pseudo-label: a Ratio of scalars."""
     return [filtered_cross_entropy(scene.logits['w_masked'], target_of(scene, 'w_masked', 'w'))]

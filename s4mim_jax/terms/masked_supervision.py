@@ -10,10 +10,11 @@ from s4mim_jax.terms.supervised import labeled_cross_entropy
 
 
 def needs(method) -> tuple[str, ...]:
+    """The masked copy of the labelled view."""
     del method
     return ('x_masked',)
 
 
 def loss(scene) -> list[Ratio]:
-    """Cross-entropy of the masked copy against the ground truth."""
+    """Cross-entropy of the masked copy against the ground truth: a Ratio of scalars."""
     return [labeled_cross_entropy(scene.logits['x_masked'], label_of(scene, 'x_masked'), scene.method)]

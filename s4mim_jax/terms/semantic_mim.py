@@ -14,11 +14,12 @@ COPIES = {'x': 'x_masked', 'w': 'w_masked', 's': 's1_masked'}  # letter in confi
 
 
 def needs(method) -> tuple[str, ...]:
+    """The masked copies of `method.mim.semantic_views`."""
     return tuple(COPIES[view] for view in method.mim.semantic_views)
 
 
 def loss(scene) -> list[Ratio]:
-    """One ratio a view, scaled so that their mean is the weighted sum."""
+    """One Ratio of scalars a view, scaled so that their mean is the weighted sum."""
     views = tuple(scene.method.mim.semantic_views)
     unlabeled = [view for view in views if view != 'x']
     sides = ('x' in views) + bool(unlabeled)

@@ -13,11 +13,15 @@ from s4mim_jax.terms.cross_entropy import IGNORE, Ratio
 
 
 def needs(method) -> tuple[str, ...]:
+    """The labelled view, whole and masked; the weak view too with `method.similarity_unlabeled` (ours)."""
     return ('x', 'x_masked') + (('w', 'w_masked') if method.similarity_unlabeled else ())
 
 
 def loss(scene) -> list[Ratio]:
-    """Mean over the labelled pixels; with `similarity_unlabeled` averaged with that over `w`'s valid ones."""
+    """Mean over the labelled pixels; with `similarity_unlabeled` averaged with that over `w`'s valid ones.
+
+    One Ratio of scalars a pair of outputs.
+    """
     divergence = {'mse': squared_difference, 'kl': relative_entropy}[scene.method.similarity_loss]
     pairs = [('x', scene.label != IGNORE)]
     if scene.method.similarity_unlabeled:
@@ -27,11 +31,11 @@ def loss(scene) -> list[Ratio]:
 
 
 def squared_difference(full: jax.Array, masked: jax.Array) -> jax.Array:
-    """Mean over classes of the squared difference of softmax maps: two [..., C] -> [...]."""
+    """Mean over classes of the squared difference of softmax maps (ours): two f32 [..., C] -> f32 [...]."""
     return jnp.mean(jnp.square(jax.nn.softmax(full) - jax.nn.softmax(masked)), axis=-1)
 
 
 def relative_entropy(full: jax.Array, masked: jax.Array) -> jax.Array:
-    """KL(full || masked) with the full branch fixed (ours): two [..., C] -> [...]."""
+    """KL(full || masked) with the full branch fixed (ours): two f32 [..., C] -> f32 [...]."""
     fixed = jax.nn.log_softmax(jax.lax.stop_gradient(full))
     return jnp.sum(jnp.exp(fixed) * (fixed - jax.nn.log_softmax(masked)), axis=-1)

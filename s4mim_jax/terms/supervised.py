@@ -8,12 +8,13 @@ from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, class_weighted, pixel_c
 
 
 def needs(method) -> tuple[str, ...]:
+    """The labelled view."""
     del method
     return ('x',)
 
 
 def loss(scene) -> list[Ratio]:
-    """Mean over the labelled pixels of output `x`; with OHEM, over the hard ones of each image."""
+    """Mean over the labelled pixels of output `x`; with OHEM, over the hard ones of each image: a Ratio of scalars."""
     return [labeled_cross_entropy(scene.logits['x'], scene.label, scene.method, scene.method.supervised_loss)]
 
 

@@ -3,7 +3,8 @@
 from s4mim_jax.views.blur import gaussian_blur, kernel_radius
 from s4mim_jax.views.color import brightness, contrast, grayscale, hue, jitter, saturation
 from s4mim_jax.views.cutmix import cutmix_boxes, paste
-from s4mim_jax.views.masks import freeform_mask, grid_mask
+from s4mim_jax.views.freeform import freeform_mask
+from s4mim_jax.views.grid import grid_mask
 from s4mim_jax.views.normalize import MEAN, STD, as_rgb, denormalize, normalize, normalizer, statistics
 from s4mim_jax.views.photometric import photometric
 

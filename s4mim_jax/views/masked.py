@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from s4mim_jax.data.source import IGNORE
 from s4mim_jax.models.positions import encoder_positions
+from s4mim_jax.views.freeform import freeform_mask
+from s4mim_jax.views.grid import grid_mask
 from s4mim_jax.views.keys import Draws
-from s4mim_jax.views.masks import freeform_mask, grid_mask
 
 
 class Masked(NamedTuple):
@@ -26,10 +27,16 @@ class Masked(NamedTuple):
 def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, config, draws: Draws) -> Masked:
     """Hides a part of each image. The mask is applied last, after every other change of the view.
 
+    That inputs are masked is MaskMatch's, MaskSup's and S4MIM's; which mask a view gets, and that hidden
+    pixels are the channel mean, is our reading of them.
+
     Args:
       name: 'x', 'w' or 's': which keys of config.method.masks hold, and the stream of random numbers.
       image: f32 [B, H, W, 3], the normalised view. part: i32 [B, H, W], labels with 255.
-      index: i32 [B], global example indices. config: reads method.masks. draws: randomness of the step.
+      index: i32 [B], global example indices. config: reads method and model. draws: randomness of the step.
+
+    Returns:
+      Masked, of the shapes and dtypes of `image` and `part`.
     """
     masks, size = config.method.masks, image.shape[1:3]
     keys = draws.keys(f'mask/{name}', index)
@@ -47,7 +54,10 @@ def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, co
 
 
 def _cells(size, config):
-    """(side of a cell, what cells are made of) as `grid_mask` takes them."""
+    """(patch, positions) as `grid_mask` takes them, for images of `size` (H, W) (ours).
+
+    patch: a number of pixels, and positions None; or a number of positions, and int [H] and [W].
+    """
     method, positions = config.method, encoder_positions(config.model)
     whole = bool(method.class_wise_mim or method.feature_aggregation)
     patch = method.masks.patch or default_patch(size, positions.stride, whole)
@@ -70,10 +80,13 @@ def default_patch(size: tuple[int, int], stride: int, whole: bool) -> int:
 
 
 def sample_class(keys: jax.Array, part: jax.Array) -> jax.Array:
-    """One of the classes present in each image, each equally likely: i32 [B]; 255 where none is.
+    """One of the classes present in each image, each equally likely, whatever its area (ours).
 
     Args:
-      keys: [B]. part: i32 [B, H, W], class ids below 255, or 255.
+      keys: typed keys [B]. part: i32 [B, H, W], class ids below 255, or 255.
+
+    Returns:
+      i32 [B]; 255 where no class is present.
     """
     present = jax.vmap(lambda p: jnp.zeros(256, bool).at[p.reshape(-1)].set(True))(part)[:, :IGNORE]
     noise = jax.vmap(lambda key: jax.random.uniform(key, (IGNORE,)))(keys)

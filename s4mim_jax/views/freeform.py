@@ -1,4 +1,4 @@
-"""Masks of the masked views, drawn on the device: grids (MaskMatch, S4MIM) and strokes (MaskSup)."""
+"""Free-form masks: strokes and rectangles are hidden (MaskSup; this way of drawing them is ours)."""
 
 import math
 
@@ -25,42 +25,6 @@ _TIP = 0.05  # share of a pen's time that goes by while its tip widens; also bre
 _CORNER = 0.01  # a rectangle's corners come this much later than its sides, so that no whole side ties
 # Strokes may leave the image by this share of the shorter side; otherwise its border is hidden too rarely.
 _OUTSIDE = 0.1
-
-
-def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float,
-              positions: tuple[np.ndarray, np.ndarray] | None = None) -> jax.Array:
-    """Hides whole cells of a grid, the same number in every image (our reading of MaskMatch).
-
-    round(H / patch) x round(W / patch) cells between rounded linspace edges: they differ by at most
-    a pixel and none is a sliver. Of the n cells exactly round(ratio n) are hidden, those with the
-    smallest of n uniform numbers: no loop, static shapes, no noise in the ratio.
-
-    Args:
-      keys: typed keys [B], one per global example (and per view).
-      size: (H, W). patch: side of a cell, pixels, or positions if there are any.
-      ratio: share of hidden cells, 0..1.
-      positions: None, or int [H] and [W], the position of each pixel: cells then consist of whole positions.
-
-    Returns:
-      bool [B, H, W], True = visible.
-    """
-    units = size if positions is None else tuple(int(p[-1]) + 1 for p in positions)
-    cells = tuple(min(max(1, round(unit / patch)), unit) for unit in units)
-    hidden = round(ratio * math.prod(cells))
-    noise = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(cells),)))(keys)
-    # Ranks by two sorts, not a threshold on the noise: equal numbers would hide a cell too many.
-    rank = jnp.argsort(jnp.argsort(noise, axis=-1), axis=-1)
-    visible = (rank >= hidden).reshape(-1, *cells)
-    rows, columns = (_cell_of(unit, count) for unit, count in zip(units, cells))
-    if positions is not None:
-        rows, columns = rows[positions[0]], columns[positions[1]]
-    return visible[:, rows][:, :, columns]
-
-
-def _cell_of(length, cells):
-    """[length] -> which of the nearly equal cells a pixel or position lies in."""
-    edges = np.round(np.linspace(0, length, cells + 1)).astype(int)
-    return np.repeat(np.arange(cells), np.diff(edges))
 
 
 def freeform_mask(keys: jax.Array, size: tuple[int, int], low: float, high: float) -> jax.Array:
@@ -90,8 +54,9 @@ def freeform_mask(keys: jax.Array, size: tuple[int, int], low: float, high: floa
 
 
 def _drawing(key, size):
-    """What one image's mask is made of: (uniform number, pieces, rectangles); lengths in pixels.
+    """What one image's mask is made of: f32 (uniform number [], pieces, rectangles); lengths in pixels (ours).
 
+    key: a typed key []. size: (H, W).
     pieces: dict of [P] arrays: from_y, from_x, move_y, move_x, thickness (half the width), begin and
       duration (times of this piece on its pen's way from 0 to 1).
     rectangles: dict of [R] arrays: y, x (centre), height, width (halves; 0 = not there).
@@ -129,12 +94,15 @@ def _drawing(key, size):
 
 
 def _fold(position, bounds):
-    """Reflects a coordinate into 0..bounds as often as it takes."""
+    """Reflects coordinates f32 [2, P] into 0..bounds, bounds [2, 1], as often as it takes (ours)."""
     return bounds - jnp.abs(position % (2.0 * bounds) - bounds)
 
 
 def _times(pieces, rectangles, size):
-    """f32 [H, W]: when a pixel is reached; up to 1 by a pen or a rectangle, later by strokes that widen."""
+    """f32 [H, W]: when a pixel is reached; up to 1 by a pen or a rectangle, later by strokes that widen (ours).
+
+    pieces, rectangles: f32 [P] and [R] arrays of one image, as `_drawing` returns them.
+    """
     rows = jnp.arange(size[0], dtype=jnp.float32)[:, None] + 0.5
     columns = jnp.arange(size[1], dtype=jnp.float32)[None, :] + 0.5
 

@@ -1,0 +1,43 @@
+"""Grid masks: whole cells of an image are hidden (MaskMatch, S4MIM)."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float,
+              positions: tuple[np.ndarray, np.ndarray] | None = None) -> jax.Array:
+    """Hides whole cells of a grid, the same number in every image (our reading of MaskMatch).
+
+    round(H / patch) x round(W / patch) cells between rounded linspace edges: they differ by at most
+    a pixel and none is a sliver. Of the n cells exactly round(ratio n) are hidden, those with the
+    smallest of n uniform numbers: no loop, static shapes, no noise in the ratio.
+
+    Args:
+      keys: typed keys [B], one per global example (and per view).
+      size: (H, W). patch: side of a cell, pixels, or positions if there are any.
+      ratio: share of hidden cells, 0..1.
+      positions: None, or int [H] and [W], the position of each pixel: cells then consist of whole positions.
+
+    Returns:
+      bool [B, H, W], True = visible.
+    """
+    units = size if positions is None else tuple(int(p[-1]) + 1 for p in positions)
+    cells = tuple(min(max(1, round(unit / patch)), unit) for unit in units)
+    hidden = round(ratio * math.prod(cells))
+    noise = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(cells),)))(keys)
+    # Ranks by two sorts, not a threshold on the noise: equal numbers would hide a cell too many.
+    rank = jnp.argsort(jnp.argsort(noise, axis=-1), axis=-1)
+    visible = (rank >= hidden).reshape(-1, *cells)
+    rows, columns = (_cell_of(unit, count) for unit, count in zip(units, cells))
+    if positions is not None:
+        rows, columns = rows[positions[0]], columns[positions[1]]
+    return visible[:, rows][:, :, columns]
+
+
+def _cell_of(length, cells):
+    """int [length]: which of the `cells` nearly equal cells each pixel or position of one side lies in (ours)."""
+    edges = np.round(np.linspace(0, length, cells + 1)).astype(int)
+    return np.repeat(np.arange(cells), np.diff(edges))
