@@ -8,12 +8,15 @@ import sys
 import jax.export
 import numpy as np
 import pytest
+import tiny
+import tiny_network
 import tiny_run
 from PIL import Image
 from safetensors.numpy import load_file
 
 import s4mim_jax
 from s4mim_jax.errors import InputError
+from s4mim_jax.evaluation import make_evaluator
 from s4mim_jax.export import export_run
 
 SIZES = ((40, 48), (33, 50), (64, 35), (130, 20))
@@ -77,6 +80,39 @@ assert not any(name.startswith(('s4mim_jax', 'flax', 'orbax')) for name in sys.m
     assert done.returncode == 0, done.stderr
     total = sum(array.size for array in load_file(folder / 'weights.safetensors').values())
     assert total > 10_000 and not any('pixel_decoder' in name for name in load_file(folder / 'weights.safetensors'))
+
+
+def test_the_pixel_decoder_stays_behind(tmp_path, monkeypatch):
+    """A run that trained one: neither checkpoint nor export gives it, and nobody misses it."""
+    tiny_network.replace(monkeypatch)
+    states, data = {}, tiny_run.dataset(tmp_path / 'data', sizes=((40, 48),) * 2)
+    for name, method in (('with', 'union'), ('without', 'union,class_wise_mim=0')):
+        config = tiny.config(method, crop=(32, 32), batch=2, model__output_stride=8)
+        config.data.update(name='folder', dir=str(data), resize=(32, 48))
+        states[name] = tiny_run.make(tmp_path / name, config)
+    assert 'pixel_decoder' in states['with'].params and 'pixel_decoder' not in states['without'].params
+    for kind in ('teacher', 'student'):
+        folder = tmp_path / f'{kind}_model'
+        entry, = export_run(tmp_path / 'with', folder, weights=kind)['networks']
+        stored = load_file(folder / 'weights.safetensors')
+        parts = {name.split('/')[1] for name in stored if name.startswith('params/')}
+        assert parts == {'encoder', 'decoder'} and not any('pixel_decoder' in name for name in stored)
+        network = jax.export.deserialize(bytearray((folder / entry['file']).read_bytes()))
+        (arguments, _), _ = jax.tree.unflatten(network.in_tree, range(network.in_tree.num_leaves))
+        assert set(arguments) == set(stored)
+        runs = [s4mim_jax.load(folder), *(s4mim_jax.load(tmp_path / name, weights=kind) for name in states)]
+        (ids, top), *others = (predictor.predict(pictures()[:1], True)[0] for predictor in runs)
+        assert len(np.unique(ids)) > 1 and {predictor.weights for predictor in runs} == {kind}
+        for other, probability in others:
+            np.testing.assert_array_equal(ids, other)
+            np.testing.assert_allclose(top, probability, atol=1e-6)
+    state = states['with']
+    batch = {'image': np.stack(pictures()[:1]), 'label': np.zeros((1, 40, 48), np.uint8),
+             'size': np.array([[40, 48]], np.int32), 'valid': np.ones(1, bool)}
+    evaluator = make_evaluator(config, tiny_run.CLASSES)
+    scores = [evaluator({'params': params, 'batch_stats': state.batch_stats}, [batch])
+              for params in (state.params, state.variables()['params'])]
+    assert scores[0] == scores[1] and scores[0]['pixel_accuracy'] > 0
 
 
 def test_model_json_says_what_it_is(exported, run):

@@ -1,11 +1,25 @@
-"""Switches inside a compiled step: each changes what it should and nothing else."""
+"""Switches of a method: each changes what it should and nothing else."""
+
+import functools
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 import tiny
+import tiny_network
 
+from s4mim_jax import terms
+from s4mim_jax.config import base
+from s4mim_jax.parallel import Collectives
 from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.training.passes import plan
+from s4mim_jax.training.scene import compose_scene
+from s4mim_jax.training.state import build_pixel_decoder
+from s4mim_jax.training.step import _value
+from s4mim_jax.views.keys import Draws
 
 
 def leaves(tree):
@@ -75,3 +89,137 @@ def test_accumulation_with_batch_statistics_is_micro_batches_in_order():
     for m in range(2):
         state, _ = step(state, {'labeled': {k: v[m::2] for k, v in batch.items()}})
     assert same(accumulated.batch_stats, state.batch_stats, 1e-5)
+
+
+WEIGHTS = 'test_loss_weights.py::test_the_loss_is_the_weighted_sum_of_the_terms'
+SHOWN = dict.fromkeys(terms.TERMS, WEIGHTS) | {
+    'class_balance': 'test_class_weights.py::test_weights_of_a_dataset',
+    'teacher.decay': 'test_switches.py::test_the_ema_teacher_follows_the_student',
+    'teacher.batch_stats': 'test_switches.py::test_the_ema_teacher_follows_the_student'}
+LABEL = 'name'  # of the method, for people
+S4MC, MARGIN = 's4mc', 's4mc,selection.threshold=margin,selection.tau_margin=0.1'
+TABLE = 's4mc,selection.refinement=coherence,selection.coherence=(0.9, 0.9, 0.9, 0.9, 0.9)'
+MASKMATCH, MASKSUP = 'maskmatch,teacher.kind=self,teacher.scales=(1.0,)', 'masksup,masks.x_kind=grid'
+S4MIM, OHEM = 's4mim,mim.tau=0.0', 'supervised,supervised_loss=ohem,ohem_threshold=0.1'
+# key of config.method -> a run, another value of the key, what moves with it
+SWITCHES = {
+    'strong_views': ('fixmatch', 2, 'image/s2 logits/s2'),
+    'tau': ('fixmatch', 0.3, 'target/w/kept target/s1/kept'),
+    'feature_dropout': ('s4mim_base', 0.2, 'logits/w_dropped'),
+    'complementary_dropout': ('unimatch_v2', False, 'logits/s1 logits/s2'),
+    'supervised_loss': ('supervised,ohem_threshold=0.1', 'ohem', 'loss/supervised'),
+    'ohem_threshold': (OHEM, 0.2, 'loss/supervised'),
+    'ohem_keep': (OHEM, 0.9, 'loss/supervised'),
+    'class_weights': ('supervised', (1, 2, 3, 4, 5), 'loss/supervised'),
+    'selection.refinement': (S4MC, 'none', 'target/w/kept'),
+    'selection.threshold': (S4MC, 'margin', 'target/w/kept'),
+    'selection.tau_margin': (MARGIN, 0.2, 'target/w/kept'),
+    'selection.alpha': (S4MC, 0.8, 'target/w/kept'),
+    'selection.scope': (S4MC, 'image', 'target/w/kept'),
+    'selection.resolution': (S4MC, 'full', 'target/w/kept'),
+    'selection.window': (S4MC, 5, 'target/w/kept'),
+    'selection.connectivity': (S4MC, 4, 'target/w/kept'),
+    'selection.neighbors': (S4MC, 3, 'target/w/kept'),
+    'selection.decay': (S4MC, 1.0, 'target/w/kept'),
+    'selection.coherence': (TABLE, (0.1, 0.9, 0.5, 0.2, 0.9), 'target/w/kept'),
+    'selection.matched': (S4MC, 'unrefined', 'target/w/kept'),
+    'masks.patch': (MASKMATCH, 4, 'visible/w_masked'),
+    'masks.x_kind': (MASKSUP, 'freeform', 'visible/x_masked'),
+    'masks.x_ratio': (MASKSUP, 0.25, 'visible/x_masked'),
+    'masks.w_ratio': (MASKMATCH, 0.25, 'visible/w_masked'),
+    'masks.s_ratio': ('s4mim_semantic', 0.25, 'visible/s1_masked'),
+    'masks.freeform': ('masksup', (0.2, 0.3), 'visible/x_masked'),
+    'masks.statistics': (MASKMATCH, 'running', 'logits/w_masked'),
+    'masks.loss_on': (MASKMATCH, 'hidden', 'loss/masked_consistency'),
+    'masks.w_photometric': (MASKMATCH, False, 'image/w_photometric logits/w_masked'),
+    'masks.input_scope': (S4MIM, 'class_sampled', 'visible/x_masked part/x_masked part/s1_masked'),
+    'similarity_loss': (MASKSUP, 'kl', 'loss/similarity'),
+    'similarity_unlabeled': (MASKSUP, True, 'image/w logits/w_masked loss/similarity'),
+    'mim.views': (S4MIM, ('x',), 'reconstructed/w_masked loss/class_wise_mim loss/feature_aggregation'),
+    'mim.semantic_views': (S4MIM, ('x',), 'loss/semantic_mim'),
+    'mim.scope': (S4MIM, 'image', 'reconstructed/x_masked reconstructed/s1_masked loss/class_wise_mim'),
+    'mim.tau': (S4MIM, 0.3, 'part/w_masked part/s1_masked loss/feature_aggregation'),
+    'mim.ramp': (S4MIM, 0.6, 'loss/class_wise_mim loss/feature_aggregation'),
+    'mim.patch_norm': (S4MIM, True, 'loss/class_wise_mim'),
+    'mim.width': (S4MIM, 32, 'reconstructed/x_masked'),
+    'mim.layers': (S4MIM, 3, 'reconstructed/x_masked'),
+    'mim.aggregation': (S4MIM, 'prototype', 'loss/feature_aggregation'),
+    'mim.prototype_from': (S4MIM, 'unmasked', 'loss/feature_aggregation'),
+    'teacher.kind': ('fixmatch', 'ema', 'logits/x target/w/confidence'),
+    'teacher.scales': ('fixmatch', (0.5, 1.0), 'target/w/confidence'),
+    'cutmix.probability': ('fixmatch', 0.0, 'image/s1 target/s1/confidence'),
+    'cutmix.partner': ('fixmatch', 'independent', 'image/s1 target/s1/confidence'),
+    'cutmix.area': ('fixmatch', (0.9, 1.0), 'image/s1'),
+    'cutmix.aspect': ('fixmatch', (1.0, 1.0), 'image/s1'),
+}
+WHOLE = ('logits/x', 'logits/w', 'logits/s1', 'logits/s2', 'logits/w_dropped')
+MASKED = ('logits/x_masked', 'logits/w_masked', 'logits/s1_masked')
+STAGES = (('image',), WHOLE, ('target',), ('visible', 'part'), MASKED, ('reconstructed',), ('loss',))  # as a step goes
+
+
+def switches(node, prefix=''):
+    for key in node:
+        inner = node[key]
+        grouped = isinstance(inner, ml_collections.ConfigDict)
+        yield from switches(inner, f'{prefix}{key}.') if grouped else [prefix + key]
+
+
+def stage(name):
+    return next(i for i, names in enumerate(STAGES) if name in names or name.split('/')[0] in names)
+
+
+@functools.cache
+def networks():
+    """Variables of a student and of another network, its teacher."""
+    model = tiny_network.build(small('supervised', model__output_stride=8).model, tiny.CLASSES)
+    return model, *(model.init(jax.random.key(seed), jnp.zeros((1, 32, 32, 3))) for seed in (0, 1))
+
+
+def observe(config):
+    """Everything of one forward pass by name, computed operation by operation: nothing is compiled as a whole."""
+    model, student, teacher = networks()
+    config.model.output_stride = 8
+    params = student['params']
+    if config.method.class_wise_mim:
+        like = jnp.zeros((1, 2, 2, 8)), jnp.zeros((1, 2, 2), jnp.int32)
+        decoder = build_pixel_decoder(config).init(jax.random.key(2), *like)['params']
+        params = params | {'pixel_decoder': decoder}
+    with_partner = config.copy_and_resolve_references()
+    with_partner.method.cutmix.partner = 'independent'  # the same bytes, whether the partner is looked at or not
+    batch = jax.tree.map(jnp.asarray, tiny.batch(with_partner))
+    scene, _ = compose_scene(model, config, plan(config.method), Collectives(), student | {'params': params}, teacher,
+                             batch, Draws(jnp.uint32(0), jnp.int32(4)))
+    seen = {f'{kind}/{name}': value for kind, values in (
+        ('image', scene.images), ('logits', scene.logits), ('reconstructed', scene.reconstructed),
+        ('visible', {name: copy.visible for name, copy in scene.masked.items()}),
+        ('part', {name: copy.part for name, copy in scene.masked.items()}),
+        ('loss', {name: _value(term.loss(scene), Collectives())
+                  for name, term in terms.active(config.method).items()})) for name, value in values.items()}
+    for view, target in scene.targets.items():
+        seen |= {f'target/{view}/{field}': getattr(target, field) for field in ('label', 'kept', 'confidence')}
+    return jax.device_get(seen)
+
+
+@functools.cache
+def observed(run):
+    return observe(small(run))
+
+
+def test_every_switch_is_listed():
+    assert sorted([*SWITCHES, *SHOWN, LABEL]) == sorted(switches(base().method))
+    for place in SHOWN.values():
+        file, test = place.split('::')
+        assert f'\ndef {test}(' in (Path(__file__).parent / file).read_text()
+
+
+@pytest.mark.parametrize('key', SWITCHES)
+def test_a_switch_moves_what_it_names_and_nothing_before_it(key):
+    run, value, named = SWITCHES[key]
+    config = small(run, **{'method__' + key.replace('.', '__'): value})
+    before, after = observed(run), observe(config)
+    moved = {name for name in before.keys() | after.keys() if not (
+        name in before and name in after and np.array_equal(before[name], after[name]))}
+    assert set(named.split()) <= moved
+    first = min(map(stage, named.split()))
+    assert all(np.isfinite(value).all() for value in after.values())
+    assert first <= min(map(stage, moved)), sorted(moved)

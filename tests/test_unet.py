@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
+from configs import folder
 from s4mim_jax import models
 from s4mim_jax.config import base
 from s4mim_jax.errors import InputError
@@ -13,6 +14,11 @@ from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.unet import UpConv
 from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.training.optimizer import base_learning_rate
+from s4mim_jax.training.state import build_model
+from s4mim_jax.validate import read, validate
+from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.masked import mask_view
 
 FINEST = {'unet': 1}  # stride of an encoder's finest map; 2 for the others
 
@@ -145,6 +151,50 @@ def test_a_step_of_unimatch_with_dropped_channels():
     changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, jax.device_get(after.params))
     assert all(changed['decoder'][f'up{i}']['kernel'] for i in (1, 2, 3))
     assert all(changed['encoder'][f'level{i}']['conv1']['conv']['kernel'] for i in (1, 2, 3, 4))
+
+
+def test_the_published_setting_of_masksup():
+    config = folder.get_config('masksup_unet,split=all')
+    validate(config)
+    published = {
+        'data.resize': (224, 224), 'data.crop': (224, 224), 'data.scale': (1.0, 1.0), 'data.flip': False,
+        'data.mean': (0.5, 0.5, 0.5), 'data.std': (0.5, 0.5, 0.5), 'batch.labeled': 8,
+        'model.encoder': 'unet', 'model.decoder': 'unet', 'model.output_stride': 16, 'model.pretrained': None,
+        'model.unet_widths': (512, 256, 128, 64), 'optimizer.name': 'amsgrad', 'optimizer.b1': 0.9,
+        'optimizer.b2': 0.999, 'optimizer.weight_decay': 1e-5, 'optimizer.schedule': 'constant',
+        'optimizer.warmup_steps': 0, 'optimizer.clip_norm': None, 'optimizer.head_multiplier': 1.0,
+        'method.supervised': 1.0, 'method.masked_supervision': 1.0, 'method.similarity': 1.0,
+        'method.similarity_loss': 'mse', 'method.supervised_loss': 'ce', 'method.masks.x_kind': 'freeform',
+        'method.masks.freeform': (0.5, 0.6), 'method.masks.loss_on': 'all'}
+    assert {key: read(config, key) for key in published} == published
+    assert base_learning_rate(config) == 1e-4
+
+
+@pytest.mark.slow
+def test_a_step_of_masksup_with_two_classes_is_the_binary_form():
+    """p is the sigmoid of the difference of two logits; binary cross-entropies, squared difference of two maps."""
+    config = tiny.config('masksup_unet', crop=(16, 16), batch=2, model__encoder='unet', model__width=4,
+                         model__output_stride=8, model__unet_widths=(4, 4, 4), optimizer__name='amsgrad')
+    batch = {'labeled': tiny.batch(config)['labeled']}
+    label = batch['labeled']['label']
+    label[label != 255] %= 2
+    state, model = create_state(config, 2), build_model(config, 2)
+    image = batch['labeled']['image'] / np.float32(127.5) - 1  # mean and deviation 0.5
+    draws = Draws(state.seed, state.step)
+    visible = np.asarray(mask_view('x', image, label, batch['labeled']['index'], config, draws).visible)
+    assert 0.5 <= 1 - visible.mean() <= 0.6
+    look = jax.jit(lambda image: model.apply(state.variables(), image, True, mutable=['batch_stats'])[0].logits)
+    full, masked = (1 / (1 + np.exp(-np.float64(z[..., 1] - z[..., 0]))) for z in map(
+        np.asarray, (look(image), look(image * visible[..., None]))))
+    known = label != 255
+    binary = lambda p: -np.log(np.where(label == 1, p, 1 - p))[known].mean()
+    expected = {'supervised': binary(full), 'masked_supervision': binary(masked),
+                'similarity': ((full - masked) ** 2)[known].mean()}
+    after, metrics = make_train_step(config, 2)(state, batch)
+    for name, value in expected.items():
+        np.testing.assert_allclose(metrics[f'loss/{name}'].total, value, rtol=1e-3)
+    np.testing.assert_allclose(metrics['loss'].total, sum(expected.values()), rtol=1e-3)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after)) and int(after.step) == 1
 
 
 @pytest.mark.parametrize('changes, told', [

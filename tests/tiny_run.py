@@ -66,7 +66,7 @@ def make(workdir, config):
     run_folder.write_json(workdir / 'run.json', run_folder.describe_run(config, source, split, mesh))
     state = create_state(config, source.num_classes)
     look = jax.jit(evaluation.network(config, len(CLASSES)))
-    state = state.replace(step=state.step + 3, params=_balanced(look, state.variables('student'), 1))
+    state = state.replace(step=state.step + 3, params=state.params | _balanced(look, state.variables('student'), 1))
     if state.ema is not None:
         state = state.replace(ema={**state.ema, 'params': _balanced(look, state.ema, 2)})
     checkpoints = Checkpoints(workdir)

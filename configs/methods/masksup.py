@@ -1,5 +1,8 @@
 """MaskSup (arXiv 2210.00923): L_seg + L_context + L_sim on labelled images, all weights 1.
 
+With more than two classes L_sim is our reading, the mean over C classes of squared differences; `similarity=C`, the
+number itself, makes it their sum.
+
 Added to a host it is the host's labelled branch, `fixmatch+masksup`: the two cross-entropies share
 the weight that the host gives to its one.
 """
