@@ -7,12 +7,13 @@ With --begin every arm of a seed begins with the same network, trained for so ma
 of an untrained teacher teach nothing, and short runs would be spent on them. One JSON a run; a run whose JSON is there
 is not repeated, an interrupted one goes on. At the end table.md (test mean, standard deviation, paired difference to
 the host with its 95 % interval) and table.png are made from all the JSONs in the folder; `--summarize` makes only
-those.
+those. How long it will take is said before it begins, as far as the JSONs in the folder tell it.
 """
 
 import argparse
 import json
 import re
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -35,7 +36,7 @@ def file_of(arm: str, seed: int) -> str:
 
 def run(arm: str, seed: int, arguments) -> dict:
     """Trains, evaluates on the test split (best checkpoint and last) and returns what is kept of the run."""
-    workdir = arguments.runs / file_of(arm, seed).removesuffix('.json')
+    started, workdir = time.monotonic(), arguments.runs / file_of(arm, seed).removesuffix('.json')
     begin = ()
     if arguments.begin:
         begun = arguments.runs / f'begin-seed{seed}'
@@ -52,8 +53,8 @@ def run(arm: str, seed: int, arguments) -> dict:
             'val_miou': [[line['step'], line['miou']] for line in lines if line['split'] == config['eval']['split']],
             'pseudo_label': {key: train[-1][key] for key in train[-1] if key.startswith('pseudo_label/')},
             'steps': config['total_steps'], 'batch': config['batch'], 'split_hash': record['split']['hash'],
-            'cost': json.loads((workdir / 'cost.json').read_text()), 'versions': record['versions'],
-            'git': record['git'], 'devices': record['devices']}
+            'cost': json.loads((workdir / 'cost.json').read_text()), 'seconds': time.monotonic() - started,
+            'versions': record['versions'], 'git': record['git'], 'devices': record['devices']}
 
 
 def train_arm(workdir: Path, argument: str, seed: int, arguments, more) -> None:
@@ -65,6 +66,21 @@ def train_arm(workdir: Path, argument: str, seed: int, arguments, more) -> None:
     status = train(config, str(workdir))
     if status:  # stopped by a signal, or a loss that is no number
         sys.exit(status)
+
+
+def estimate(left: list[tuple[str, int]], results: list[dict]) -> float | None:
+    """Seconds that the runs `left` will take: the median of the arm's finished runs, or of all; None without any."""
+    taken: dict[str, list[float]] = {}
+    for result in results:
+        cost = result['cost']  # JSONs of earlier versions do not hold the whole run's seconds
+        steps = cost['first_step_seconds'] + result['steps'] * cost['step_seconds']
+        taken.setdefault(result['arm'], []).append(result.get('seconds', steps))
+    every = [seconds for arm in taken.values() for seconds in arm]
+    return sum(statistics.median(taken.get(arm, every)) for arm, _ in left) if every else None
+
+
+def finished(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob('*-seed*.json'))]
 
 
 def main() -> None:
@@ -88,7 +104,9 @@ def main() -> None:
     wanted = [(name, seed) for seed in range(max(ARMS[n].seeds for n in arms)) for name in arms
               if seed < min(ARMS[name].seeds, arguments.seeds or ARMS[name].seeds)]
     left = [pair for pair in wanted if not (arguments.folder / file_of(*pair)).exists()]
-    print(f'{len(wanted)} runs, {len(left)} of them to do', flush=True)
+    seconds = estimate(left, finished(arguments.folder))
+    time_needed = 'how long, the first one will tell' if seconds is None else f'about {seconds / 60:.0f} min'
+    print(f'{len(wanted)} runs, {len(left)} of them to do' + (f': {time_needed}' if left else ''), flush=True)
     if arguments.list:
         for name, seed in left:
             print(f'  {name}, seed {seed}: {arguments.config}:{ARMS[name].argument}')
@@ -105,8 +123,7 @@ def main() -> None:
         path = arguments.folder / file_of(name, seed)
         path.with_suffix('.part').write_text(json.dumps(result, indent=1) + '\n')
         path.with_suffix('.part').replace(path)
-    results = [json.loads(path.read_text()) for path in sorted(arguments.folder.glob('*-seed*.json'))]
-    write_table(results, ARMS, arguments.folder)
+    write_table(finished(arguments.folder), ARMS, arguments.folder)
 
 
 if __name__ == '__main__':

@@ -4,11 +4,14 @@ import math
 import statistics
 from pathlib import Path
 
+from arms import FOUR
 from matplotlib.figure import Figure
 
 # Two-sided 95 % points of Student's t with 1, 2, ... degrees of freedom.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 CHECKPOINT = 'best'  # chosen on the validation split; the last one is in the table beside it
+COLUMNS = ('method', 'seeds', 'test mIoU, best on val', 'last', 'host', 'host, same seeds',
+           'difference to host, 95 % interval', 'kept', 's / step')
 
 
 def scores(results: list[dict], checkpoint: str = CHECKPOINT) -> dict[str, dict[int, float]]:
@@ -31,28 +34,57 @@ def paired(arm: dict[int, float], host: dict[int, float]) -> tuple[float, float 
 
 
 def write_table(results: list[dict], arms: dict, folder: Path) -> None:
-    """Writes table.md and table.png; arms that have not run are left out."""
-    best, last = scores(results), scores(results, 'latest')
-    cost = {name: [r['cost']['step_seconds'] for r in results if r['arm'] == name] for name in best}
-    kept = {name: [r['pseudo_label'].get('pseudo_label/kept') for r in results if r['arm'] == name] for name in best}
-    lines = ['| method | seeds | test mIoU, best on val | last | host | difference to host, 95 % interval | '
-             'kept | s / step |',
-             '|---|---|---|---|---|---|---|---|']
-    rows = []
-    for name, arm in arms.items():
-        if name not in best:
-            continue
-        difference = paired(best[name], best[arm.host]) if arm.host in best else None
-        shares = [share for share in kept[name] if share is not None]
-        share = f'{statistics.fmean(shares):.0%}' if shares else '-'
-        lines.append(f'| {name} | {len(best[name])} | {spread(best[name])} | {spread(last[name])} | '
-                     f'{arm.host or "-"} | {interval(difference)} | {share} | '
-                     f'{statistics.median(cost[name]):.2f} |')
-        rows.append((name, arm.host, best[name], difference))
-    (folder / 'table.md').write_text('\n'.join(lines) + '\n')
-    print('\n'.join(lines))
-    if rows:
-        draw(rows).savefig(folder / 'table.png', dpi=110)
+    """Writes table.md and table.png; arms that have not run are left out.
+
+    Arms with few seeds stand apart: their means say little beside means over more. The union stands beside its host
+    and, in a table of its own, beside each of the four methods that it is made of.
+    """
+    best, parts, drawn = scores(results), [], []
+    for seeds in sorted({arm.seeds for arm in arms.values()}, reverse=True):
+        names = [name for name, arm in arms.items() if name in best and arm.seeds == seeds]
+        if names:
+            parts.append([f'Arms on {seeds} seeds:', '', *header(COLUMNS),
+                          *(row(name, arms[name].host, results) for name in names)])
+            drawn.append([(name, arms[name].host) for name in names])
+    four = [name for name in FOUR if name in best] if 'union' in best else []
+    if four:
+        parts.append(['The union beside each of the four, on their common seeds:', '',
+                      *header(('method', 'its test mIoU', 'union', 'difference, union - method, 95 % interval')),
+                      *(against(name, best) for name in four)])
+        drawn.append([('union', name) for name in four])
+    text = '\n\n'.join('\n'.join(part) for part in parts)
+    (folder / 'table.md').write_text(text + '\n')
+    print(text)
+    if drawn:
+        draw(drawn, best).savefig(folder / 'table.png', dpi=110)
+
+
+def header(columns) -> list[str]:
+    return ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns)]
+
+
+def row(name: str, host: str | None, results: list[dict]) -> str:
+    """An arm beside its host, whose mean is over the seeds that both have."""
+    best, last, mine = scores(results), scores(results, 'latest'), [r for r in results if r['arm'] == name]
+    kept = [r['pseudo_label'].get('pseudo_label/kept') for r in mine]
+    shares = [share for share in kept if share is not None]
+    share = f'{statistics.fmean(shares):.0%}' if shares else '-'
+    compared = best.get(host, {})
+    step = statistics.median(r['cost']['step_seconds'] for r in mine)
+    return (f'| {name} | {len(mine)} | {spread(best[name])} | {spread(last[name])} | {host or "-"} | '
+            f'{mean_on(best[name], compared)} | {interval(paired(best[name], compared))} | {share} | {step:.2f} |')
+
+
+def against(name: str, best: dict[str, dict[int, float]]) -> str:
+    """The union beside a method that is no host of it."""
+    union, method = best['union'], best[name]
+    return f'| {name} | {mean_on(union, method)} | {mean_on(method, union)} | {interval(paired(union, method))} |'
+
+
+def mean_on(seeds, values: dict[int, float]) -> str:
+    """Mean of the values over those of the seeds that have one."""
+    known = [values[seed] for seed in seeds if seed in values]
+    return f'{statistics.fmean(known):.2f}' if known else '-'
 
 
 def spread(values: dict[int, float]) -> str:
@@ -69,30 +101,38 @@ def interval(difference) -> str:
     return f'{mean:+.2f}' + (f' [{mean - half:+.2f}, {mean + half:+.2f}]' if half is not None else '') + f' ({count})'
 
 
-def draw(rows) -> Figure:
-    """Left: test mIoU of every seed; right: paired difference to the host with its interval."""
-    figure = Figure(figsize=(11, 1.2 + 0.33 * len(rows)), layout='constrained')
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.2, 1))
-    for place, (_, _, values, difference) in enumerate(rows):
-        left.plot(list(values.values()), [place] * len(values), 'o', color='#0072B2', alpha=0.45, markersize=5)
-        left.plot([statistics.fmean(values.values())], [place], '|', color='black', markersize=14, markeredgewidth=2)
+def draw(parts: list[list[tuple]], best: dict[str, dict[int, float]]) -> Figure:
+    """Left: test mIoU of every seed; right: paired difference to the host with its interval.
+
+    Args:
+      parts: lists of (arm, host or None), a line between them. best: arm -> seed -> score.
+    """
+    rows = [pair for part in parts for pair in part]
+    differences = [paired(best[name], best[host]) if host in best else None for name, host in rows]
+    figure = Figure(figsize=(12, 1.0 + 0.3 * len(rows)), layout='constrained')
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.1))
+    means = [abs(difference[0]) for difference in differences if difference]
+    reach = 1.4 * (max(means, default=0.0) or 1.0)
+    for place, ((name, _), difference) in enumerate(zip(rows, differences)):
+        values = list(best[name].values())
+        left.plot(values, [place] * len(values), 'o', color='#0072B2', alpha=0.45, markersize=5)
+        left.plot([statistics.fmean(values)], [place], '|', color='black', markersize=13, markeredgewidth=2)
         if difference:
             mean, half, _ = difference
-            color = '#555555' if half is None or abs(mean) <= half else '#009E73' if mean > 0 else '#D55E00'
-            reach = None if half is None else [[half], [half]]
-            right.errorbar([mean], [place], xerr=reach, fmt='o', color=color, capsize=3)
+            color = '#777777' if half is None or abs(mean) <= half else '#009E73' if mean > 0 else '#D55E00'
+            right.errorbar([mean], [place], xerr=None if half is None else [[half], [half]], fmt='o', color=color,
+                           capsize=3)
     right.axvline(0, color='black', linewidth=0.8)
-    means = [row[3][0] for row in rows if row[3]]
-    reach = 1.6 * max([abs(mean) for mean in means], default=1.0)
     right.set_xlim(-reach, reach)  # an interval over two seeds may run out of the picture
-    left.set_yticks(range(len(rows)), [f'{name}' for name, *_ in rows])
-    left.invert_yaxis()
+    left.set_ylim(len(rows) - 0.4, -0.6)
+    left.set_yticks(range(len(rows)), [name for name, _ in rows])
+    hosts = right.secondary_yaxis('right')
+    hosts.set_yticks(range(len(rows)), [f'vs {host}' if host else '' for _, host in rows])
+    hosts.tick_params(length=0)
     left.set_xlabel('test mIoU, % (dots: seeds, bar: mean)')
-    right.set_xlabel('difference to the host, points (95 % interval, paired seeds)')
-    for place, (_, host, _, _) in enumerate(rows):
-        if host:
-            right.annotate(f'vs {host}', (1.0, place), xycoords=('axes fraction', 'data'), ha='right', va='center',
-                           fontsize=7, color='#888888', xytext=(-3, 0), textcoords='offset points')
+    right.set_xlabel('paired difference, points, 95 % interval\n(green, red: without 0)')
     for axes in (left, right):
         axes.grid(axis='x', alpha=0.3)
+        for end in [sum(map(len, parts[:n])) for n in range(1, len(parts))]:
+            axes.axhline(end - 0.5, color='#999999', linewidth=0.8)
     return figure

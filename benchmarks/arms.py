@@ -24,6 +24,7 @@ MASKSUP = 'masks.freeform=(0.2, 0.3)'
 MIM = f'{EMA},{DROPOUT},masks.patch=16,masks.x_ratio=0.3,masks.s_ratio=0.3,masks.w_ratio=0.3'
 UNION = (f'union,{DROPOUT},{MASKSUP},masks.patch=16,masks.w_ratio=0.5,masks.s_ratio=0.3,selection.decay=1.0,'
          'selection.threshold=margin,selection.tau_margin=0.5')
+FOUR = ('s4mc', 'maskmatch', 'masksup', 's4mim')  # the union is compared with each of them too
 ARMS = {
     # Baselines and the ceiling.
     'supervised': Arm('supervised', None, FULL),
@@ -57,7 +58,9 @@ ARMS = {
     'maskmatch, ensemble alone': Arm(f'fixmatch,{EMA},teacher.scales=(0.75,1.0,1.25)', 'fixmatch', SHORT),
     'maskmatch, control: second view unmasked': Arm('maskmatch,masks.w_ratio=0', 'maskmatch', SHORT),
     'maskmatch, control: share of one scale': Arm(f'{MASKMATCH},selection.matched=single_scale', 'maskmatch', SHORT),
-    # The union against each of the four.
+    # What each of the four adds to the union.
     'union, without s4mc': Arm(f'{UNION},selection.refinement=none,selection.threshold=confidence', 'union', SHORT),
+    'union, without maskmatch': Arm(f'{UNION},masked_consistency=0,teacher.scales=(1.0,)', 'union', SHORT),
+    'union, without masksup': Arm(f'{UNION},masked_supervision=0,similarity=0', 'union', SHORT),
     'union, without s4mim': Arm(f'{UNION},semantic_mim=0,class_wise_mim=0,feature_aggregation=0', 'union', SHORT),
 }

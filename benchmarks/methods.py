@@ -1,4 +1,4 @@
-"""What each method costs beside its host: step time, compile time, memory; steps interleaved, arrays in.
+"""What each method costs beside its host: step time, compile time, temporary memory; steps interleaved, arrays in.
 
     python benchmarks/methods.py --config=configs/camvid.py --output=benchmarks/results/methods_camvid.json
 
@@ -48,6 +48,14 @@ def measure(budgets, config_file: str, num_classes: int, rounds: int, overrides)
     return runs, configs
 
 
+def row(config, run: dict) -> dict:
+    """Figures of one method; memory in GiB: what the step holds beside its arguments and results, and all of it."""
+    temporary = run['step'].memory_analysis().temp_size_in_bytes
+    return {'step_s': float(np.median(run['wall'])), 'step_cpu_s': float(np.median(run['cpu'])),
+            'compile_s': run['compile_s'], 'gflop': run['gflop'], 'temporary_gib': temporary / 2**30,
+            'memory_gib': run['gib'], 'passes': passes.table(config)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--config', default='configs/camvid.py')
@@ -62,27 +70,26 @@ def main() -> None:
     budgets = [row for row in BUDGETS if wanted is None or row[0] in wanted]
     if not budgets or wanted and wanted - {row[0] for row in budgets}:
         sys.exit(f'--only={arguments.only}: unknown method\nvalid: {"; ".join(row[0] for row in BUDGETS)}')
+    machine = device(1)  # now: afterwards the load would be this benchmark's own
     runs, configs = measure(budgets, arguments.config, arguments.classes, arguments.rounds, overrides)
-    rows = {name: {'step_s': float(np.median(run['wall'])), 'step_cpu_s': float(np.median(run['cpu'])),
-                   'compile_s': run['compile_s'], 'gflop': run['gflop'], 'memory_gib': run['gib'],
-                   'passes': passes.table(configs[name])} for name, run in runs.items()}
+    rows = {name: row(configs[name], run) for name, run in runs.items()}
     ratios = []
     for method, host, budget in budgets:
         each = np.divide(runs[method]['wall'], runs[host]['wall'])
         ratios.append({'method': method, 'host': host, 'budget': budget, 'ratio': float(np.median(each)),
                        'quartiles': [float(q) for q in np.quantile(each, (0.25, 0.75))],
                        'flop_ratio': rows[method]['gflop'] / rows[host]['gflop']})
-    print(f'{"method":<34}{"step s":>8}{"CPU s":>8}{"compile s":>11}{"GFLOP":>8}{"GiB":>7}')
-    for name, row in rows.items():
-        print(f'{name:<34}{row["step_s"]:>8.3f}{row["step_cpu_s"]:>8.2f}{row["compile_s"]:>11.1f}{row["gflop"]:>8.1f}'
-              f'{row["memory_gib"]:>7.2f}')
+    print(f'{"method":<34}{"step s":>8}{"CPU s":>8}{"compile s":>11}{"GFLOP":>8}{"temporary GiB":>15}{"GiB":>7}')
+    for name, figures in rows.items():
+        print(f'{name:<34}{figures["step_s"]:>8.3f}{figures["step_cpu_s"]:>8.2f}{figures["compile_s"]:>11.1f}'
+              f'{figures["gflop"]:>8.1f}{figures["temporary_gib"]:>15.2f}{figures["memory_gib"]:>7.2f}')
     print(f'\n{"method":<34}{"host":<12}{"ratio":>7}{"budget":>8}{"FLOPs":>7}')
-    for row in ratios:
-        print(f'{row["method"]:<34}{row["host"]:<12}{row["ratio"]:>7.2f}{row["budget"]:>8.2f}{row["flop_ratio"]:>7.2f}'
-              + ('' if row['ratio'] <= row['budget'] else '  over'))
+    for pair in ratios:
+        print(f'{pair["method"]:<34}{pair["host"]:<12}{pair["ratio"]:>7.2f}{pair["budget"]:>8.2f}'
+              f'{pair["flop_ratio"]:>7.2f}' + ('' if pair['ratio'] <= pair['budget'] else '  over'))
     if arguments.output:
         arguments.output.write_text(json.dumps({
-            'command': command(__file__, sys.argv[1:]), **device(1), 'ratios': ratios, 'methods': rows},
+            'command': command(__file__, sys.argv[1:]), **machine, 'ratios': ratios, 'methods': rows},
             indent=1) + '\n')
 
 

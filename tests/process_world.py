@@ -74,6 +74,8 @@ def assert_metrics_close(one, other):
     assert [(line['step'], line['split'], sorted(line)) for line in one] == \
         [(line['step'], line['split'], sorted(line)) for line in other]
     for a, b in zip(one, other):
+        if a['split'] == 'watch':  # shares of one class, of which there may be few pixels
+            continue
         for key, value in a.items():
             if isinstance(value, float):
                 share = key.startswith(('iou', 'miou', 'pixel_accuracy', 'pseudo_label'))

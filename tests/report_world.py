@@ -11,11 +11,23 @@ from s4mim_jax.reporting.groups import make_groups
 
 CLASSES = ['road', 'sky', 'never']
 PROTOCOL = {'mode': 'whole', 'scored_at': 'own size'}
+# Pseudo-labels that can be checked: (value at step 0, change in 100 steps).
+MOVES = {'accuracy': (0.5, 0.05), 'accuracy_kept': (0.8, 0.02), 'accuracy_rejected': (0.4, -0.05),
+         'agreement': (0.9, -0.1)}
+
+
+def known(key, step, seed):
+    first, change = MOVES[key]
+    return first + change * step / 100 + seed / 100
 
 
 def make(path, method='unimatch', seed=0, test=None, steps=(100, 200, 300), total=300, cost=None, watch=False,
-         file='test-best-teacher', protocol=PROTOCOL, **settings):
-    """A run folder as train and evaluate would leave it; returns (path, its val mIoU)."""
+         file='test-best-teacher', protocol=PROTOCOL, hidden=False, **settings):
+    """A run folder as train and evaluate would leave it; returns (path, its val mIoU).
+
+    hidden: masks of the unlabelled images are known, so their pseudo-labels have an accuracy. Numbers move by `MOVES`
+    from step to step and by .01 a seed.
+    """
     config = json.loads(tiny_run.config('/nowhere').to_json_best_effort())
     config |= {'seed': seed, 'total_steps': total}
     config['method']['name'] = method
@@ -27,12 +39,18 @@ def make(path, method='unimatch', seed=0, test=None, steps=(100, 200, 300), tota
     for step, score in zip(steps, scores):
         train = {'loss': 1 / step, 'loss/supervised': 2 / step, 'pseudo_label/kept': step / 1000,
                  'pseudo_label/accuracy_kept': None}
+        if hidden:
+            train |= {f'pseudo_label/{key}': known(key, step, seed) for key in MOVES}
         lines.append({'step': step, 'split': 'train', **train})
         lines.append({'step': step, 'split': 'val', 'weights': 'teacher', 'miou': score,
                       'iou/road': score + 0.1, 'iou/sky': score - 0.1, 'iou/never': None})
         if watch:
             lines.append({'step': step, 'split': 'watch', 'kept/road': 0.5 + seed / 10, 'kept/sky': 0.25,
                           'accuracy_kept/road': 0.75, 'accuracy_kept/sky': None})
+        if watch and hidden:
+            lines[-1] |= {f'{key}/road': known(key, step, seed) for key in MOVES}
+            lines[-1] |= {f'{key}/sky': known(key, step, -seed) for key in MOVES} | {'accuracy_rejected/sky': None}
+            lines[-1] |= {f'{key}/never': None for key in ('kept', *MOVES)}
     path.mkdir(parents=True)
     (path / 'config.json').write_text(json.dumps(config))
     (path / 'run.json').write_text(json.dumps({

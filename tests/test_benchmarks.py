@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 import input as input_benchmark  # noqa: E402
 import matmul  # noqa: E402
+import methods  # noqa: E402
 import parity  # noqa: E402
 import provenance  # noqa: E402
 import step  # noqa: E402
@@ -133,6 +134,28 @@ def test_peak_memory_is_the_steps_own_or_the_compilers(earlier, expected):
     step.first_step(run)
     assert (run['peak_gib'], run['peak_from']) == expected
     assert run['wall'] == run['cpu'] == []
+
+
+def test_a_methods_own_cost_is_written_with_the_machine_it_was_measured_on(monkeypatch, tmp_path):
+    """256 MiB beside 768 MiB in all; the method took 3, 2 and 4 times its host's step, so 3 times."""
+    def measure(budgets, config_file, num_classes, rounds, overrides):
+        assert [row[0] for row in budgets] == ['s4mc']
+        memory = SimpleNamespace(temp_size_in_bytes=2**28)
+        run = lambda seconds: {'step': SimpleNamespace(memory_analysis=lambda: memory), 'wall': seconds, 'cpu': [9.0],
+                               'compile_s': 12.5, 'gflop': 2.0, 'gib': 0.75}
+        return ({'fixmatch': run([1.0, 2.0, 1.0]), 's4mc': run([3.0, 4.0, 4.0])},
+                {name: tiny.config(name) for name in ('fixmatch', 's4mc')})
+
+    monkeypatch.setattr(methods, 'measure', measure)
+    monkeypatch.setattr(sys, 'argv', ['methods.py', '--only=s4mc', f'--output={tmp_path}/methods.json'])
+    methods.main()
+    result = json.loads((tmp_path / 'methods.json').read_text())
+    row, (ratio,) = result['methods']['s4mc'], result['ratios']
+    assert (row['compile_s'], row['temporary_gib'], row['memory_gib'], row['step_s']) == (12.5, 0.25, 0.75, 4.0)
+    assert (ratio['host'], ratio['ratio']) == ('fixmatch', 3.0)
+    assert result['cores'] == os.cpu_count() and len(result['load']) == 3
+    assert result['versions']['jax'] == jax.__version__
+    assert result['command'] == 'benchmarks/methods.py --only=s4mc --output=methods.json'
 
 
 @pytest.mark.slow

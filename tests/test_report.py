@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from s4mim_jax.report import make_report
-from s4mim_jax.reporting import curves, statistics, tables
+from s4mim_jax.reporting import curves, heatmaps, statistics, tables
 
 from report_world import groups_of, make, text, world
 
@@ -106,6 +106,67 @@ def test_curves_hold_one_line_a_group(world, tmp_path, monkeypatch):
     titles = [a.get_title(loc='left') for a in figures[1].axes]
     assert titles == ['kept pixels, %']  # accuracy_kept is null in every line
     assert curves.loss_curves(groups).name == 'losses' and len(figures[2].axes) == 2
+
+
+@pytest.fixture
+def checked(tmp_path, monkeypatch):
+    """(groups whose pseudo-labels can be checked in two seeds of unimatch and one of s4mc, the figures drawn)."""
+    for method, seed in (('unimatch', 1), ('unimatch', 3), ('s4mc', 4)):
+        make(tmp_path / f'{method}{seed}', method, seed, watch=True, hidden=True)
+    make(tmp_path / 'supervised', 'supervised')
+    figures = []
+    for module in (curves, heatmaps):
+        monkeypatch.setattr(module, 'png', lambda figure: figures.append(figure) or b'png')
+    groups, _ = groups_of(tmp_path)
+    return groups, figures
+
+
+def test_pseudo_labels_over_time(checked):
+    groups, figures = checked
+    curves.pseudo_label_curves(groups)
+    panels = {axes.get_title(loc='left'): axes for axes in figures[0].axes if axes.axison}
+    assert list(panels) == ['kept pixels, %', 'accuracy of kept, %', 'accuracy of rejected, %', 'accuracy of all, %',
+                            'agreement of raw and refined filter, %']
+    colors = {group.name: group.color for group in groups}
+    # Seeds 1 and 3 add .01 and .03, on average .02; s4mc's only seed adds .04.
+    for title, values in (('accuracy of kept, %', [84, 86, 88]), ('accuracy of rejected, %', [37, 32, 27]),
+                          ('accuracy of all, %', [57, 62, 67]),
+                          ('agreement of raw and refined filter, %', [82, 72, 62])):
+        drawn = {name: [line for line in panels[title].lines if line.get_color() == color]
+                 for name, color in colors.items()}
+        assert drawn['supervised'] == []
+        for name, more in (('unimatch', 0), ('s4mc', 2)):
+            np.testing.assert_allclose(drawn[name][0].get_xdata(), [100, 200, 300])
+            np.testing.assert_allclose(drawn[name][0].get_ydata(), np.add(values, more), err_msg=f'{title}, {name}')
+        band, = panels[title].collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        np.testing.assert_allclose((heights.min(), heights.max()), (min(values) - 1, max(values) + 1))
+
+
+def test_pseudo_labels_of_every_class(checked):
+    groups, figures = checked
+    pictures = heatmaps.watch_pictures(groups)
+    assert [picture.name for picture in pictures] == [f'pseudo_labels_{key}' for key in (
+        'kept', 'accuracy_kept', 'accuracy_rejected', 'agreement')]
+    assert all(picture.title.endswith(', step 300') for picture in pictures)
+    cells, shown = {}, {}
+    for picture, figure in zip(pictures, figures):
+        axes, = figure.axes
+        labels = [label.get_text() for label in axes.get_xticklabels()], [t.get_text() for t in axes.get_yticklabels()]
+        # Of the last step; no column for a method without pseudo-labels, no row for a class that never occurs.
+        assert sorted(labels[0]) == ['s4mc', 'unimatch']
+        order = [labels[0].index(name) for name in ('unimatch', 's4mc')]
+        (image,), cells[picture.name] = axes.images, labels[1]
+        shown[picture.name] = np.ma.filled(image.get_array(), -1)[:, order]
+        written = {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
+        for (row, column), value in np.ndenumerate(image.get_array().filled(-1)):
+            assert written[column, row] == ('–' if value < 0 else f'{value:.1f}')
+    assert cells == {'pseudo_labels_kept': ['road', 'sky'], 'pseudo_labels_accuracy_kept': ['road', 'sky'],
+                     'pseudo_labels_accuracy_rejected': ['road'], 'pseudo_labels_agreement': ['road', 'sky']}
+    np.testing.assert_allclose(shown['pseudo_labels_kept'], [[70, 90], [25, 25]])
+    np.testing.assert_allclose(shown['pseudo_labels_accuracy_kept'], [[88, 90], [84, 82]])
+    np.testing.assert_allclose(shown['pseudo_labels_accuracy_rejected'], [[27, 29]])
+    np.testing.assert_allclose(shown['pseudo_labels_agreement'], [[62, 64], [58, 56]])
 
 
 def test_cost(tmp_path):

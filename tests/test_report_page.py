@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import s4mim_jax
 from s4mim_jax import data
 from s4mim_jax.errors import InputError
 from s4mim_jax.report import make_report
-from s4mim_jax.reporting import predictions, run_files
+from s4mim_jax.reporting import mosaic, predictions, run_files
 
 from report_world import PROTOCOL, groups_of, make, text, world
 
@@ -131,6 +132,41 @@ def test_report_of_a_real_run(real, tmp_path, capsys):
     page, _ = make_report([str(real[0] / 'one')], str(tmp_path / 'out2'), 2, [('data.dir', '/missing/place')])
     assert '/missing/place: no such folder' in page.read_text()
     assert not (tmp_path / 'out2/predictions.png').exists()
+
+
+def test_predictions_are_painted_below_their_names(monkeypatch):
+    """Two images of 2 x 3 pixels, classes 0 and 1 and an ignored pixel; six groups make a second picture."""
+    figures = []
+    monkeypatch.setattr(mosaic, 'png', lambda figure: figures.append(figure) or b'png')
+    images = [np.arange(18, dtype=np.uint8).reshape(2, 3, 3), np.full((2, 3, 3), 7, np.uint8)]
+    labels = [np.array([[0, 1, 255], [1, 1, 0]], np.uint8), np.zeros((2, 3), np.uint8)]
+    found = [[np.full((2, 3), number % 2, np.uint8), labels[0]] for number in range(6)]
+    palette = np.array([[255, 255, 255], [10, 20, 30]], np.uint8)  # a white class: ignored pixels are another colour
+    gallery = predictions.Gallery('folder', 'val', ['a', 'b'], images, labels, ('road', 'sky'), palette, [
+        (SimpleNamespace(name=f'method{number}'), f'seed {number}', found[number]) for number in range(6)])
+    pictures = mosaic.gallery_pictures([gallery])
+    assert [picture.name for picture in pictures] == ['predictions', 'predictions_2']
+    assert 'folder, val' in pictures[0].title and 'a, b' in pictures[0].caption
+
+    first, second = ([[axes for axes in figure.axes[row * count:(row + 1) * count]] for row in range(2)]
+                     for figure, count in zip(figures, (7, 3)))
+    assert [axes.get_title() for axes in first[0]] == ['input', 'label', *(f'method{n}' for n in range(5))]
+    assert [axes.get_title() for axes in second[0]] == ['input', 'label', 'method5']
+    assert [axes.get_xlabel() for axes in first[1]] == ['', '', *(f'seed {n}' for n in range(5))]
+    painted = lambda axes: np.asarray(axes.images[0].get_array())
+    white, blue, void = [255, 255, 255], [10, 20, 30], [128, 128, 128]
+    for row in range(2):
+        np.testing.assert_array_equal(painted(first[row][0]), images[row])
+    np.testing.assert_array_equal(painted(first[0][1]), [[white, blue, void], [blue, blue, white]])
+    np.testing.assert_array_equal(painted(first[1][1]), np.full((2, 3, 3), 255))
+    for number in range(5):
+        np.testing.assert_array_equal(painted(first[0][2 + number]), [[(white, blue)[number % 2]] * 3] * 2)
+        np.testing.assert_array_equal(painted(first[1][2 + number]), painted(first[0][1]))
+    np.testing.assert_array_equal(painted(second[0][2]), [[blue] * 3] * 2)
+    legend, = figures[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ['road', 'sky', 'ignored']
+    assert [tuple(np.multiply(patch.get_facecolor()[:3], 255).round()) for patch in legend.get_patches()] == [
+        tuple(white), tuple(blue), tuple(void)]
 
 
 def command(*arguments):

@@ -96,7 +96,8 @@ class _Run:
         if self.main:
             self._describe()
         self.monitor = Monitor(self.folder, self.completed) if self.main else None
-        self.look = panels.make_look(config, self.source.num_classes, self.mesh) if config.log.images else None
+        looks = config.log.images or watch.any_by_class(self.passes, config.method)  # at pictures, or only to count
+        self.look = panels.make_look(config, self.source.num_classes, self.mesh) if looks else None
         self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
         self.progress = Progress(self.completed, config.total_steps, config.batch.labeled +
                                  (config.batch.unlabeled if self.passes.unlabeled else 0))

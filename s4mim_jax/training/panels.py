@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax.parallel import Collectives, batch_sharding, replicated
+from s4mim_jax.terms.class_wise_mim import as_pixels
 from s4mim_jax.training import watch
 from s4mim_jax.training.passes import MASKED, plan
 from s4mim_jax.training.scene import compose_scene
@@ -23,46 +24,63 @@ def make_look(config, num_classes: int, mesh) -> Callable:
     pictures, of the first `log.images` images: x, x_label, x_prediction and, with unlabelled terms, w,
     w_label, w_kept, with a refinement w_unrefined, and the strong view s1 with its mixed target
     s1_label, s1_kept; every masked copy NAME with its prediction NAME_prediction and, where it is
-    reconstructed, NAME_pixels. Images are u8 [N, H, W, 3]. counts: `watch.by_class` of the batch.
+    reconstructed, NAME_pixels. Images are u8 [N, H, W, 3]. counts: `watch.by_class` of the batch. With
+    log.images = 0 there are no pictures, and only what is counted is computed.
     """
     passes, model = plan(config.method), build_model(config, num_classes)
+    if not config.log.images:
+        passes = watch.needed(passes, config.method)
     collectives = Collectives(shards=mesh.size)
     count = min(config.log.images, config.batch.labeled,
                 config.batch.unlabeled if passes.unlabeled else config.batch.labeled)
-
-    def bytes_of(images):
-        pixels = denormalize(images[:count], *statistics(config.data))
-        return as_rgb(jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8))
 
     def look(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
         scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch,
                                  Draws(state.seed, step))
-        seen = {}
-        if 'x' in scene.images:
+        seen = pictures(scene, config.data, count) if count else {}
+        if 'x' in seen:
             logits = model.apply(state.variables(), scene.images['x'][:count], train=False).logits
-            seen |= {'x': bytes_of(scene.images['x']), 'x_label': scene.label[:count],
-                     'x_prediction': jnp.argmax(logits, axis=-1)}
-        for name in ('w', 's1'):
-            if name in scene.targets and name in scene.images:
-                target = scene.targets[name]
-                seen |= {name: bytes_of(scene.images[name]),
-                         f'{name}_label': jnp.where(target.valid, target.label, 255)[:count],
-                         f'{name}_kept': target.kept[:count]}
-        if 'w' in seen and config.method.selection.refinement != 'none':
-            seen['w_unrefined'] = scene.targets['w'].unrefined[:count]
-        for name, copy in scene.masked.items():
-            seen |= {name: bytes_of(copy.image), f'{name}_prediction': jnp.argmax(scene.logits[name][:count], axis=-1)}
-            if name in scene.reconstructed:
-                filled = jnp.where(copy.visible[..., None], copy.image, scene.reconstructed[name])
-                seen[f'{name}_pixels'] = bytes_of(filled)
+            seen['x_prediction'] = jnp.argmax(logits, axis=-1)
         return seen, watch.by_class(scene, batch, num_classes)
 
     return jax.jit(look, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
 
 
+def pictures(scene, data, count: int) -> dict[str, jax.Array]:
+    """What a Scene holds of `make_look`'s pictures, all but x_prediction; of the first `count` images.
+
+    Images are u8 [N, H, W, 3], labels and predictions integer [N, H, W], the rest bool [N, H, W].
+    data: `config.data`, for its statistics.
+    """
+    def bytes_of(images):
+        pixels = denormalize(images[:count], *statistics(data))
+        return as_rgb(jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8))
+
+    seen = {}
+    if 'x' in scene.images:
+        seen |= {'x': bytes_of(scene.images['x']), 'x_label': scene.label[:count]}
+    for name in ('w', 's1'):
+        if name in scene.targets and name in scene.images:
+            target = scene.targets[name]
+            seen |= {name: bytes_of(scene.images[name]),
+                     f'{name}_label': jnp.where(target.valid, target.label, 255)[:count],
+                     f'{name}_kept': target.kept[:count]}
+    if 'w' in seen and scene.method.selection.refinement != 'none':
+        seen['w_unrefined'] = scene.targets['w'].unrefined[:count]
+    for name, copy in scene.masked.items():
+        seen |= {name: bytes_of(copy.image), f'{name}_prediction': jnp.argmax(scene.logits[name][:count], axis=-1)}
+        if name in scene.reconstructed:
+            seen[f'{name}_pixels'] = bytes_of(
+                jnp.where(copy.visible[..., None], copy.image, as_pixels(scene, name)))
+    return seen
+
+
 def draw(seen: dict, palette: np.ndarray) -> dict[str, np.ndarray]:
-    """Pictures, a row an image. palette: u8 [C, 3].
+    """Pictures u8 [H, W, 3] by name, a row an image, columns in the order below; a name without columns is left out.
+
+    seen: `make_look`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
+    pixels that are not kept black.
 
     labeled: image, label, prediction. unlabeled: weak view, pseudo-label, its kept pixels (with a
     refinement: those kept without it first), strong view, its kept targets. masked: every masked copy

@@ -5,7 +5,10 @@ Watched, never trained on: the masks that some unlabelled images happen to have 
 
 import jax.numpy as jnp
 
+from s4mim_jax import terms
 from s4mim_jax.data.source import IGNORE
+
+CLASS_WISE = ('class_wise_mim', 'feature_aggregation')  # terms that are means over classes
 
 
 def shares(scene, batch) -> dict[str, tuple]:
@@ -35,17 +38,38 @@ def totals(scene, batch) -> dict[str, tuple]:
             for name, (part, whole) in shares(scene, batch).items()}
 
 
+def any_by_class(passes, method) -> bool:
+    """Whether `by_class` finds anything in the scenes of a method."""
+    return passes.unlabeled or any(method[name] for name in CLASS_WISE)
+
+
+def needed(passes, method):
+    """The passes that `by_class` needs: where an EMA teaches, the student's only for the class-wise losses."""
+    if passes.teacher != 'ema' or any(method[name] for name in CLASS_WISE):
+        return passes
+    return passes._replace(calls=(), partner=False)
+
+
 def by_class(scene, batch, num_classes: int) -> dict[str, tuple]:
-    """Share name -> (sums, counts), int32 [C], by the class of the pseudo-label."""
+    """Name -> (sums, counts) [C].
+
+    Shares by the class of the pseudo-label, int32; 'loss/TERM' of the class-wise terms, all views together and
+    unlabelled ones ramped as in the loss, f32 and int32.
+    """
     found = shares(scene, batch)
-    if not found:
-        return {}
-    own = scene.targets['w'].label[..., None] == jnp.arange(num_classes)
-    count = lambda mask: jnp.sum(own & mask[..., None], axis=(0, 1, 2), dtype=jnp.int32)
-    return {name: (count(part & whole), count(whole)) for name, (part, whole) in found.items()}
+    counts = {}
+    if found:
+        own = scene.targets['w'].label[..., None] == jnp.arange(num_classes)
+        count = lambda mask: jnp.sum(own & mask[..., None], axis=(0, 1, 2), dtype=jnp.int32)
+        counts = {name: (count(part & whole), count(whole)) for name, (part, whole) in found.items()}
+    for name in CLASS_WISE:
+        if scene.method[name]:
+            ratios = terms.TERMS[name].loss(scene)
+            counts[f'loss/{name}'] = sum(ratio.total for ratio in ratios), sum(ratio.count for ratio in ratios)
+    return counts
 
 
 def named(counts: dict[str, tuple], classes) -> dict[str, float | None]:
-    """`by_class` as a log line: 'kept/<class>' -> share, None for a class that does not occur."""
+    """`by_class` as a log line: 'kept/<class>' -> share or mean, None for a class that does not occur."""
     return {f'{name}/{label}': float(part) / float(whole) if whole else None
             for name, (parts, wholes) in counts.items() for label, part, whole in zip(classes, parts, wholes)}

@@ -1,0 +1,229 @@
+"""The ablation: every arm can run, the table is that of the committed runs, a finished run is not repeated."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from s4mim_jax import command, terms
+from s4mim_jax.training import passes
+from s4mim_jax.validate import validate
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'benchmarks' / 'results' / 'ablation'
+sys.path.insert(0, str(ROOT / 'benchmarks'))
+import ablation  # noqa: E402
+import ablation_table  # noqa: E402
+from arms import ARMS, FOUR  # noqa: E402
+
+
+def readme_settings():
+    """The `--set`s of the command in the README, and its --begin."""
+    text = (ROOT / 'README.md').read_text()
+    start = text.index('    python benchmarks/ablation.py --begin')
+    words = shlex.split(text[start:text.index('\n\n', start)].replace('\\\n', ' '))
+    begin, = [word.partition('=')[2] for word in words if word.startswith('--begin=')]
+    return [setting for option, setting in zip(words, words[1:]) if option == '--set'], int(begin)
+
+
+def config_of(arm):
+    overrides = [tuple(text.split('=', 1)) for text in readme_settings()[0]]
+    config = command.load_config(f'{ROOT}/configs/shapes.py:{ARMS[arm].argument}', overrides)
+    validate(config)
+    return config
+
+
+@pytest.mark.parametrize('arm', ARMS)
+def test_every_arm_can_run_and_has_a_host_on_its_seeds(arm):
+    config = config_of(arm)
+    assert config.total_steps == 500 and tuple(config.data.crop) == (64, 64)
+    host = ARMS[arm].host
+    assert host is None or ARMS[host].seeds >= ARMS[arm].seeds
+
+
+def test_no_two_arms_are_the_same_run():
+    configs = {arm: json.loads(config_of(arm).to_json_best_effort()) for arm in ARMS}
+    for config in configs.values():
+        config['method'].pop('name')
+    whole = [json.dumps(config, sort_keys=True) for config in configs.values()]
+    assert len(set(whole)) == len(ARMS)
+
+
+@pytest.mark.parametrize('arm, missing, scales, refinement', [
+    ('union', set(), 3, 'union'),
+    ('union, without s4mc', set(), 3, 'none'),
+    ('union, without maskmatch', {'masked_consistency'}, 1, 'union'),
+    ('union, without masksup', {'masked_supervision', 'similarity'}, 3, 'union'),
+    ('union, without s4mim', {'semantic_mim', 'class_wise_mim', 'feature_aggregation'}, 3, 'union')])
+def test_the_union_loses_what_the_arm_says(arm, missing, scales, refinement):
+    method = config_of(arm).method
+    assert set(terms.TERMS) - set(terms.active(method)) == missing
+    assert len(passes.plan(method).scales) == scales and method.selection.refinement == refinement
+
+
+def committed():
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob('*-seed*.json'))]
+
+
+def test_the_committed_runs_are_those_of_the_arms_and_of_the_readme():
+    settings, begin = readme_settings()
+    for result in committed():
+        arm = ARMS[result['arm']]
+        assert (result['argument'], result['host'], result['seed'] < arm.seeds) == (arm.argument, arm.host, True)
+        assert (sorted(result['set']), result['begin']) == (sorted(settings), begin)
+
+
+def test_the_committed_table_is_that_of_the_committed_runs(tmp_path):
+    ablation_table.write_table(committed(), ARMS, tmp_path)
+    assert (tmp_path / 'table.md').read_bytes() == (RESULTS / 'table.md').read_bytes()
+    assert (tmp_path / 'table.png').stat().st_size > 0
+
+
+# Arithmetic of the table.
+
+def result(arm, seed, best, last=None, kept=None, step=0.1):
+    return {'arm': arm, 'seed': seed, 'test': {'best': {'miou': best}, 'latest': {'miou': last or best}},
+            'pseudo_label': {} if kept is None else {'pseudo_label/kept': kept},
+            'cost': {'step_seconds': step, 'first_step_seconds': 10.0}, 'steps': 500}
+
+
+def test_paired_difference_by_hand():
+    """Differences 1, 2, 3: mean 2, deviation 1, t of two degrees of freedom 4.303 -> half width 4.303 / sqrt(3)."""
+    mean, half, count = ablation_table.paired({0: 11.0, 1: 22.0, 2: 33.0, 5: 99.0}, {0: 10.0, 1: 20.0, 2: 30.0, 7: 1.0})
+    assert (mean, count) == (2.0, 3) and half == pytest.approx(2.48434, abs=1e-5)
+    assert ablation_table.paired({0: 1.5}, {0: 1.0}) == (0.5, None, 1)
+    assert ablation_table.paired({0: 1.5}, {1: 1.0}) is None
+    mean, half, _ = ablation_table.paired({0: 1.0, 1: 3.0}, {0: 0.0, 1: 0.0})
+    assert half == pytest.approx(12.706)  # deviation sqrt(2), over sqrt(2)
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip('|').split('|')]
+
+
+def test_an_arm_on_two_seeds_stands_beside_its_host_on_the_same_two(tmp_path):
+    """fixmatch: .3, .4 and three times .5, so .44 over all and .35 over seeds 0 and 1."""
+    host = [result('fixmatch', seed, miou, kept=0.9) for seed, miou in enumerate((0.3, 0.4, 0.5, 0.5, 0.5))]
+    part = [result('s4mc, as published', 0, 0.31, 0.2, 0.5), result('s4mc, as published', 1, 0.42, 0.3, 0.7, 0.3)]
+    union = [result('union', seed, miou) for seed, miou in enumerate((0.3, 0.4, 0.5, 0.5, 0.5))]
+    four = [result('maskmatch', seed, 0.45) for seed in range(5)]
+    ablation_table.write_table(host + part + union + four, ARMS, tmp_path)
+    text = (tmp_path / 'table.md').read_text()
+    first, second, third = text.split('\n\nArms on 2')[0], text.split('Arms on 2')[1].split('The union')[0], \
+        text.split('The union')[1]
+    whole, short, beside = (dict((cells(line)[0], cells(line)) for line in part.splitlines() if line.startswith('|'))
+                            for part in (first, second, third))
+    assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', '44.00 ± 8.94', 'supervised', '-', '-', '90%', '0.10']
+    assert whole['union'][4:7] == ['fixmatch', '44.00', '+0.00 [+0.00, +0.00] (5)']
+    # 1 and 2 points: mean 1.5, deviation 1 / sqrt(2), half width 12.706 / 2.
+    assert short['s4mc, as published'] == [
+        's4mc, as published', '2', '36.50 ± 7.78', '25.00 ± 7.07', 'fixmatch', '35.00', '+1.50 [-4.85, +7.85] (2)',
+        '60%', '0.20']
+    # -15, -5, 5, 5, 5: deviation sqrt(80), half width 2.776 * sqrt(16).
+    assert beside['maskmatch'] == ['maskmatch', '45.00', '44.00', '-1.00 [-12.10, +10.10] (5)']
+    assert set(beside) == {'method', '---', 'maskmatch'} and 'supervised' not in whole
+
+
+def test_the_plot_names_each_host_beside_its_row():
+    best = {'a': {0: 40.0, 1: 42.0}, 'b': {0: 30.0, 1: 31.0}, 'c': {0: 30.0}}
+    left, right = ablation_table.draw([[('a', None), ('b', 'a')], [('c', 'b')]], best).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ['a', 'b', 'c']
+    hosts, = right.child_axes
+    assert [label.get_text() for label in hosts.get_yticklabels()] == ['', 'vs a', 'vs b']
+    points = [bar.lines[0] for bar in right.containers]
+    np.testing.assert_allclose([[*p.get_xdata(), *p.get_ydata()] for p in points], [[-10.5, 1], [0, 2]])
+
+
+def test_no_label_of_the_plot_is_cut_off_or_lies_on_an_interval():
+    best = {name: {0: 40.0 + number, 1: 41.0} for number, name in enumerate(ARMS)}
+    figure = ablation_table.draw([[(name, arm.host) for name, arm in ARMS.items()]], best)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    left, right = figure.axes
+    hosts, = right.child_axes
+    labels = [left.xaxis.label, right.xaxis.label, *left.get_yticklabels(), *hosts.get_yticklabels()]
+    for box in (label.get_window_extent(canvas.get_renderer()) for label in labels):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 <= box.y0
+        assert not box.width or not right.bbox.overlaps(box)
+
+
+# The run itself.
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """main() with the function that trains replaced: (call, the runs that were made)."""
+    made = []
+
+    def run(arm, seed, arguments):
+        made.append((arm, seed))
+        return result(arm, seed, 0.4) | {'seconds': 60.0}
+
+    monkeypatch.setattr(ablation, 'run', run)
+    monkeypatch.setattr(ablation.command, 'compilation_cache', lambda workdir: None)
+
+    def call(*options):
+        made.clear()
+        monkeypatch.setattr(sys, 'argv', ['ablation.py', f'--folder={tmp_path}/results', f'--runs={tmp_path}/runs',
+                                          *options])
+        ablation.main()
+        return list(made)
+
+    return call, tmp_path / 'results'
+
+
+def test_a_run_with_a_json_is_not_repeated(runs, capsys):
+    call, folder = runs
+    only = '--only=fixmatch;s4mc, as published'
+    assert call(only, '--list') == [] and not folder.exists()
+    assert 'the first one will tell' in capsys.readouterr().out
+    assert call(only, '--seeds=1') == [('fixmatch', 0), ('s4mc, as published', 0)]
+    kept = (folder / 'fixmatch-seed0.json').read_bytes()
+    # Five runs of a minute are left, which is said before the first of them.
+    capsys.readouterr()
+    assert call(only) == [('fixmatch', 1), ('s4mc, as published', 1), ('fixmatch', 2), ('fixmatch', 3), ('fixmatch', 4)]
+    assert capsys.readouterr().out.startswith('7 runs, 5 of them to do: about 5 min\n')
+    assert call(only) == [] and (folder / 'fixmatch-seed0.json').read_bytes() == kept
+    (folder / 's4mc_as_published-seed1.json').unlink()
+    assert call(only) == [('s4mc, as published', 1)]
+    assert not list(folder.glob('*.part')) and len(list(folder.glob('*-seed*.json'))) == 7
+    with pytest.raises(SystemExit, match='unknown arm'):
+        call('--only=nonsense')
+
+
+def test_the_estimate_takes_an_arms_own_time_where_there_is_one():
+    """Earlier JSONs: start and steps, 10 + 500 * .1 = 60 s; an arm that never ran: the median of all, 60, 90, 300."""
+    done = [result('a', 0, 0.4), result('a', 1, 0.4) | {'seconds': 90.0}, result('b', 0, 0.4) | {'seconds': 300.0}]
+    assert ablation.estimate([('a', 2)], done) == 75.0
+    assert ablation.estimate([('b', 1), ('new', 0)], done) == 390.0
+    assert ablation.estimate([('a', 0)], []) is None
+
+
+def test_every_arm_of_a_seed_begins_with_the_same_network(monkeypatch, tmp_path):
+    trained = []
+
+    def train(config, workdir):
+        trained.append((Path(workdir).name, config.method.name, config.seed, config.total_steps,
+                        config.model.pretrained))
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        files = {'config.json': config.to_json_best_effort(), 'cost.json': '{}', 'run.json': json.dumps(
+            {'split': {'hash': 'h'}, 'versions': {}, 'git': 'g', 'devices': {}}), 'metrics.jsonl': '\n'.join(
+            json.dumps(line) for line in ({'step': 5, 'split': 'val', 'miou': 0.3},
+                                          {'step': 5, 'split': 'train', 'pseudo_label/kept': 0.5, 'loss': 1.0}))}
+        for name, text in files.items():
+            (Path(workdir) / name).write_text(text)
+        return 0
+
+    monkeypatch.setattr(ablation, 'train', train)
+    monkeypatch.setattr(ablation, 'evaluate_run', lambda workdir, checkpoint, split: {'miou': 0.4, 'split': split})
+    monkeypatch.setattr(ablation.jax, 'clear_caches', lambda: None)
+    arguments = SimpleNamespace(runs=tmp_path, begin=7, config=f'{ROOT}/configs/shapes.py', set=['total_steps=5'])
+    found = ablation.run('fixmatch', 3, arguments)
+    assert trained == [('begin-seed3', 'supervised', 3, 7, None),
+                       ('fixmatch-seed3', 'fixmatch', 3, 5, str(tmp_path / 'begin-seed3'))]
+    assert found['test']['best'] == {'miou': 0.4, 'split': 'test'} and found['val_miou'] == [[5, 0.3]]
+    assert found['pseudo_label'] == {'pseudo_label/kept': 0.5} and found['seconds'] >= 0
