@@ -7,6 +7,7 @@ import numpy as np
 import pipeline_world
 import pytest
 import tiny
+import tiny_network
 
 from s4mim_jax import terms
 from s4mim_jax.errors import InputError
@@ -82,11 +83,13 @@ def test_bad_weights_are_refused(value):
         validate(tiny.config('supervised', method__class_balance='often'))
 
 
-def test_both_partitions_weigh_alike():
+def test_both_partitions_weigh_alike(monkeypatch):
+    tiny_network.replace(monkeypatch)
     losses = {}
     for partition in ('jit', 'shard_map'):
         for weights in ((), (0.2, 4.0, 1.0, 1.0, 1.0)):
-            config = tiny.config('supervised', partition=partition, method__class_weights=weights, crop=(32, 32))
+            config = tiny.config('supervised', partition=partition, method__class_weights=weights, crop=(32, 32),
+                                 model__output_stride=8)
             mesh = make_mesh(config)
             step = make_train_step(config, tiny.CLASSES, mesh)
             _, metrics = step(create_state(config, tiny.CLASSES, mesh), tiny.batch(config))

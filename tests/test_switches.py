@@ -31,7 +31,12 @@ def same(a, b, tolerance=0.0):
 
 
 def small(method, **changes):
-    return tiny.config(method, crop=(32, 32), batch=2, model__width=4, model__decoder_width=4, **changes)
+    return tiny.config(method, crop=(32, 32), batch=2, model__output_stride=8, **changes)
+
+
+@pytest.fixture(autouse=True)
+def network(monkeypatch):
+    tiny_network.replace(monkeypatch)
 
 
 def two_steps(config):
@@ -171,14 +176,13 @@ def stage(name):
 @functools.cache
 def networks():
     """Variables of a student and of another network, its teacher."""
-    model = tiny_network.build(small('supervised', model__output_stride=8).model, tiny.CLASSES)
+    model = tiny_network.build(small('supervised').model, tiny.CLASSES)
     return model, *(model.init(jax.random.key(seed), jnp.zeros((1, 32, 32, 3))) for seed in (0, 1))
 
 
 def observe(config):
     """Everything of one forward pass by name, computed operation by operation: nothing is compiled as a whole."""
     model, student, teacher = networks()
-    config.model.output_stride = 8
     params = student['params']
     if config.method.class_wise_mim:
         like = jnp.zeros((1, 2, 2, 8)), jnp.zeros((1, 2, 2), jnp.int32)
