@@ -1,0 +1,72 @@
+"""benchmarks/searches.py: what a run set is told in full, and nothing else; runs that stopped early are left out."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from s4mim_jax.command import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / 'benchmarks'))
+import searches  # noqa: E402
+
+SHAPES = str(ROOT / 'configs' / 'shapes.py')
+
+
+def folder(path, method, overrides, scores=((50, 0.2), (100, 0.3)), test=None):
+    """A run folder as far as searches.py reads it."""
+    config = load_config(f'{SHAPES}:{method}', [('total_steps', '100'), *overrides])
+    (path / 'eval').mkdir(parents=True)
+    (path / 'config.json').write_text(config.to_json())
+    (path / 'run.json').write_text(json.dumps({'git': 'a' * 40}))
+    lines = [{'step': 100, 'split': 'train', 'loss': 1.0}]
+    lines += [{'step': step, 'split': 'val', 'miou': score} for step, score in scores]
+    (path / 'metrics.jsonl').write_text('\n'.join(json.dumps(line) for line in lines))
+    if test is not None:
+        (path / 'eval' / 'test-best-teacher.json').write_text(json.dumps({'miou': test}))
+    return path
+
+
+def test_what_a_run_set_is_told_in_full(tmp_path):
+    begun = folder(tmp_path / 'begin', 'supervised', [('seed', '3')])
+    run = folder(tmp_path / 'group' / 'mine', 's4mc', [
+        ('seed', '3'), ('data.crop', '(64, 64)'), ('method.selection.decay', '0.5'), ('log.images', '0'),
+        ('data.dir', '/somewhere'), ('model.pretrained', str(begun))], test=0.25)
+    entry = searches.read(run, SHAPES)
+    assert entry['set'] == {'total_steps': 100, 'data.crop': [64, 64], 'method.selection.decay': 0.5}
+    assert (entry['group'], entry['run'], entry['method'], entry['seed']) == ('group', 'mine', 's4mc', 3)
+    assert entry['begin'] == 'supervised, 100 steps, seed 3'
+    assert entry['val'] == [[50, 0.2], [100, 0.3]] and entry['test'] == {'test-best-teacher': 0.25}
+    assert str(tmp_path) not in json.dumps(entry)
+
+
+def test_a_run_that_stopped_early_is_left_out(tmp_path, monkeypatch, capsys):
+    whole = folder(tmp_path / 'group' / 'whole', 'fixmatch', [])
+    half = folder(tmp_path / 'group' / 'half', 'fixmatch', [], scores=[(50, 0.2)])
+    output = tmp_path / 'searches'
+    monkeypatch.setattr(sys, 'argv', ['searches.py', f'--config={SHAPES}', f'--output={output}', str(whole), str(half)])
+    searches.main()
+    assert [entry['run'] for entry in json.loads(output.with_suffix('.json').read_text())] == ['whole']
+    assert f'{half}: not at its last step' in capsys.readouterr().err
+    monkeypatch.setattr(sys, 'argv', [*sys.argv[:3], str(half)])
+    with pytest.raises(SystemExit, match='no run is complete'):
+        searches.main()
+
+
+def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
+    entries = [searches.read(folder(tmp_path / group / name, 'fixmatch', [('method.tau', tau)], test=test), SHAPES)
+               for group, name, tau, test in (('a', 'low', '0.5', None), ('a', 'high', '0.8', 0.123), ('b', 'alone', '0.8', None))]
+    first, second = searches.table(entries).split('## b')
+    assert 'Runs: 2. Set in all of them: `total_steps=100`.' in first
+    assert '| low | `fixmatch` | 0 | `method.tau=0.5` | - | 0.300 (100) | 0.300 | - | aaaaaaa |' in first
+    assert '| high | `fixmatch` | 0 | `method.tau=0.8` | - | 0.300 (100) | 0.300 | 0.123 | aaaaaaa |' in first
+    assert 'Runs: 1. Set in all of them: `method.tau=0.8`, `total_steps=100`.' in second
+
+
+def test_the_committed_tables_are_those_of_the_committed_runs():
+    results = ROOT / 'benchmarks' / 'results' / 'searches'
+    entries = json.loads(results.with_suffix('.json').read_text())
+    assert results.with_suffix('.md').read_text() == searches.table(entries)
+    assert all(entry['val'][-1][0] and entry['git'] for entry in entries)
