@@ -14,7 +14,7 @@ class Arm(NamedTuple):
 FULL, SHORT = 5, 2
 # All on one teacher, an EMA, so that a host and what is added to it differ in the addition alone.
 EMA = 'teacher.kind=ema'
-# Chosen on validation (README, 'Is it better?'): in this narrow network weaker masks, less dropout and gentler
+# Chosen on validation (docs/what_was_tried.md): in this narrow network weaker masks, less dropout and gentler
 # neighbours than the methods' defaults.
 DROPOUT = 'feature_dropout=0.1'
 S4MC = f's4mc,{EMA},selection.decay=1.0,selection.threshold=margin,selection.tau_margin=0.5'
