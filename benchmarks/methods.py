@@ -2,7 +2,7 @@
 
     python benchmarks/methods.py --config=configs/camvid.py --output=benchmarks/results/methods_camvid.json
 
-A round runs one step of every method in turn. The cost of a method is the median over rounds of its step
+A round runs one step of every method, in an order of its own. The cost of a method is the median over rounds of its step
 time divided by its host's in the same round, so that a drifting machine changes both alike.
 """
 
@@ -38,10 +38,9 @@ def measure(budgets, config_file: str, num_classes: int, rounds: int, overrides)
         print(f'compiling {name} ...', flush=True)
         runs[name] = prepare(config, num_classes)
     for number in range(rounds + 1):
-        # Every program is first in a round as often as the others: what ran before leaves its traces in caches.
-        start = number % len(names)
-        for name in names[start:] + names[:start]:
-            one_step(runs[name])
+        # What ran just before leaves its traces in memory and caches, so no method has always the same one before it.
+        for name in np.random.default_rng(number).permutation(names):
+            one_step(runs[str(name)])
         if number == 0:  # the first steps warm up
             for run in runs.values():
                 run['wall'].clear(), run['cpu'].clear()
@@ -54,6 +53,24 @@ def row(config, run: dict) -> dict:
     return {'step_s': float(np.median(run['wall'])), 'step_cpu_s': float(np.median(run['cpu'])),
             'compile_s': run['compile_s'], 'gflop': run['gflop'], 'temporary_gib': temporary / 2**30,
             'memory_gib': run['gib'], 'passes': passes.table(config)}
+
+
+def table(result: dict) -> str:
+    """The result as Markdown, a row a method; `over` marks a budget that is not met."""
+    lines = ['| method | s a step | compile s | GFLOP | temporary GiB | host | to the host | of FLOPs | at most |',
+             '|---|---|---|---|---|---|---|---|---|']
+    pairs = {pair['method']: pair for pair in result['ratios']}
+    for name, figures in result['methods'].items():
+        cells = [f'`{name}`', f'{figures["step_s"]:.2f}', f'{figures["compile_s"]:.0f}', f'{figures["gflop"]:.1f}',
+                 f'{figures["temporary_gib"]:.2f}']
+        if name in pairs:
+            pair = pairs[name]
+            over = '' if pair['ratio'] <= pair['budget'] else ' over'
+            cells += [f'`{pair["host"]}`', f'{pair["ratio"]:.2f}{over}', f'{pair["flop_ratio"]:.2f}', f'{pair["budget"]}']
+        else:
+            cells += ['-'] * 4
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines) + '\n'
 
 
 def main() -> None:
@@ -79,18 +96,10 @@ def main() -> None:
         ratios.append({'method': method, 'host': host, 'budget': budget, 'ratio': float(np.median(each)),
                        'quartiles': [float(q) for q in np.quantile(each, (0.25, 0.75))],
                        'flop_ratio': rows[method]['gflop'] / rows[host]['gflop']})
-    print(f'{"method":<34}{"step s":>8}{"CPU s":>8}{"compile s":>11}{"GFLOP":>8}{"temporary GiB":>15}{"GiB":>7}')
-    for name, figures in rows.items():
-        print(f'{name:<34}{figures["step_s"]:>8.3f}{figures["step_cpu_s"]:>8.2f}{figures["compile_s"]:>11.1f}'
-              f'{figures["gflop"]:>8.1f}{figures["temporary_gib"]:>15.2f}{figures["memory_gib"]:>7.2f}')
-    print(f'\n{"method":<34}{"host":<12}{"ratio":>7}{"budget":>8}{"FLOPs":>7}')
-    for pair in ratios:
-        print(f'{pair["method"]:<34}{pair["host"]:<12}{pair["ratio"]:>7.2f}{pair["budget"]:>8.2f}'
-              f'{pair["flop_ratio"]:>7.2f}' + ('' if pair['ratio'] <= pair['budget'] else '  over'))
+    result = {'command': command(__file__, sys.argv[1:]), **machine, 'ratios': ratios, 'methods': rows}
+    print(table(result), end='')
     if arguments.output:
-        arguments.output.write_text(json.dumps({
-            'command': command(__file__, sys.argv[1:]), **machine, 'ratios': ratios, 'methods': rows},
-            indent=1) + '\n')
+        arguments.output.write_text(json.dumps(result, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -156,6 +156,9 @@ def test_a_methods_own_cost_is_written_with_the_machine_it_was_measured_on(monke
     assert result['cores'] == os.cpu_count() and len(result['load']) == 3
     assert result['versions']['jax'] == jax.__version__
     assert result['command'] == 'benchmarks/methods.py --only=s4mc --output=methods.json'
+    assert methods.table(result).splitlines()[2:] == [
+        '| `fixmatch` | 1.00 | 12 | 2.0 | 0.25 | - | - | - | - |',
+        '| `s4mc` | 4.00 | 12 | 2.0 | 0.25 | `fixmatch` | 3.00 over | 1.00 | 1.03 |']
 
 
 @pytest.mark.slow
@@ -236,8 +239,12 @@ def test_step_measures_without_tensorflow_and_writes_what_it_measured(tmp_path):
     assert second['gflop'] > 1.5 * first['gflop']
 
 
-def test_the_readme_shows_the_table_of_the_committed_results():
-    text = (ROOT / 'README.md').read_text()
-    shown = text.partition('<!-- ablation -->\n')[2].partition('<!-- /ablation -->')[0]
-    assert shown == (ROOT / 'benchmarks' / 'results' / 'ablation' / 'table.md').read_text()
-    assert len(shown.splitlines()) > 10
+def shown(name):
+    return (ROOT / 'README.md').read_text().partition(f'<!-- {name} -->\n')[2].partition(f'<!-- /{name} -->')[0]
+
+
+def test_the_readme_shows_the_tables_of_the_committed_results():
+    results = ROOT / 'benchmarks' / 'results'
+    assert shown('ablation') == (results / 'ablation' / 'table.md').read_text()
+    assert len(shown('ablation').splitlines()) > 10
+    assert shown('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))
