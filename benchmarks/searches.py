@@ -7,8 +7,8 @@ repeated by
 
     python -m s4mim_jax.train --config=CONFIG:METHOD --config.KEY=VALUE ... --workdir=DIR
 
-with the keys and values of its `set`, at its commit; with `begin`, model.pretrained is a run of that description. A
-run that stopped before its last step is left out and named.
+with the keys and values of its `set`, at its commit; with `begin`, model.pretrained is that file or a run of that
+description. A run that stopped before its last step is left out and named; with --stopped it is told, with its last step.
 """
 
 import argparse
@@ -34,22 +34,22 @@ def changed(config: dict, config_file: str) -> dict:
 
 def begun(folder: str | None) -> str | None:
     """What a run began with, in words."""
-    if folder is None:
-        return None
+    if folder is None or not Path(folder).is_dir():
+        return folder and Path(folder).name
     config = json.loads((Path(folder) / 'config.json').read_text())
     return f'{config["method"]["name"]}, {config["total_steps"]} steps, seed {config["seed"]}'
 
 
-def read(run: Path, config_file: str) -> dict | None:
-    """One entry, or None of a run without its last evaluation."""
+def read(run: Path, config_file: str, stopped: bool = False) -> dict | None:
+    """One entry, or None of a run without an evaluation: its last one, with `stopped` any."""
     config = flat(json.loads((run / 'config.json').read_text()))
     lines = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
     val = [[line['step'], round(line['miou'], 4)] for line in lines if line['split'] == config['eval.split']]
-    if not val or val[-1][0] != config['total_steps']:
+    if not val or val[-1][0] != config['total_steps'] and not stopped:
         return None
     tests = {path.stem: round(json.loads(path.read_text())['miou'], 4) for path in sorted(run.glob('eval/test-*.json'))}
     return {'group': run.parent.name, 'run': run.name, 'method': config['method.name'], 'seed': config['seed'],
-            'set': changed(config, config_file), 'begin': begun(config['model.pretrained']), 'val': val, 'test': tests,
+            'set': changed(config, config_file), 'begin': begun(config['model.pretrained']), 'val': val, 'steps': config['total_steps'], 'test': tests,
             'git': json.loads((run / 'run.json').read_text())['git']}
 
 
@@ -70,9 +70,10 @@ def table(entries: list[dict]) -> str:
 def row(entry: dict, shared: dict) -> str:
     step, best = max(entry['val'], key=lambda pair: pair[1])
     test = [score for name, score in entry['test'].items() if name.startswith('test-best-')]  # the teacher's is last
+    ended = '' if entry['val'][-1][0] == entry['steps'] else f' (stopped at {entry["val"][-1][0]} of {entry["steps"]})'
     own = {key: value for key, value in entry['set'].items() if key not in shared}
     cells = (entry['run'], f'`{entry["method"]}`', entry['seed'], as_text(own), entry['begin'] or '-', f'{best:.3f} ({step})',
-             f'{entry["val"][-1][1]:.3f}', f'{test[-1]:.3f}' if test else '-', (entry['git'] or '-')[:7])
+             f'{entry["val"][-1][1]:.3f}' + ended, f'{test[-1]:.3f}' if test else '-', (entry['git'] or '-')[:7])
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 
@@ -85,12 +86,13 @@ def main() -> None:
     parser.add_argument('runs', type=Path, nargs='+')
     parser.add_argument('--config', default='configs/shapes.py')
     parser.add_argument('--output', type=Path, required=True, help='without ending')
+    parser.add_argument('--stopped', action='store_true', help='runs that stopped before their last step too')
     arguments = parser.parse_args()
     entries = []
     for run in arguments.runs:
-        entry = read(run, arguments.config)
+        entry = read(run, arguments.config, arguments.stopped)
         if entry is None:
-            print(f'{run}: not at its last step, left out', file=sys.stderr)
+            print(f'{run}: not at its last step, left out (--stopped)', file=sys.stderr)
         else:
             entries.append(entry)
     if not entries:

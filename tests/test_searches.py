@@ -53,6 +53,16 @@ def test_a_run_that_stopped_early_is_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [*sys.argv[:3], str(half)])
     with pytest.raises(SystemExit, match='no run is complete'):
         searches.main()
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--stopped'])
+    searches.main()
+    assert '| 0.200 (50) | 0.200 (stopped at 50 of 100) |' in output.with_suffix('.md').read_text()
+
+
+def test_pretrained_weights_are_named_by_their_file(tmp_path):
+    weights = tmp_path / 'network.safetensors'
+    weights.write_bytes(b'')
+    run = folder(tmp_path / 'group' / 'run', 'fixmatch', [('model.pretrained', str(weights))])
+    assert searches.read(run, SHAPES)['begin'] == 'network.safetensors'
 
 
 def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
@@ -66,7 +76,7 @@ def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
 
 
 def test_the_committed_tables_are_those_of_the_committed_runs():
-    results = ROOT / 'benchmarks' / 'results' / 'searches'
-    entries = json.loads(results.with_suffix('.json').read_text())
-    assert results.with_suffix('.md').read_text() == searches.table(entries)
-    assert all(entry['val'][-1][0] and entry['git'] for entry in entries)
+    for results in (ROOT / 'benchmarks' / 'results').glob('searches*.json'):
+        entries = json.loads(results.read_text())
+        assert results.with_suffix('.md').read_text() == searches.table(entries)
+        assert all(entry['git'] for entry in entries)
