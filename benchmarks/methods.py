@@ -2,8 +2,8 @@
 
     python benchmarks/methods.py --config=configs/camvid.py --output=benchmarks/results/methods_camvid.json
 
-A round runs one step of every method, in an order of its own. The cost of a method is the median over rounds of its step
-time divided by its host's in the same round, so that a drifting machine changes both alike.
+A round runs one step of every method, in an order of its own. The cost of a method is the median over rounds of its
+step time divided by its host's in the same round, so that a drifting machine changes both alike.
 """
 
 import argparse

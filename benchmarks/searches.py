@@ -8,7 +8,8 @@ repeated by
     python -m s4mim_jax.train --config=CONFIG:METHOD --config.KEY=VALUE ... --workdir=DIR
 
 with the keys and values of its `set`, at its commit; with `begin`, model.pretrained is that file or a run of that
-description. A run that stopped before its last step is left out and named; with --stopped it is told, with its last step.
+description. A run that stopped before its last step is left out and named; with --stopped it is told, with its
+last step.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 from s4mim_jax import command
 from s4mim_jax.reporting.run_files import flat
 
-NOT_TOLD = ('data.dir', 'model.pretrained', 'seed', 'log.', 'checkpoint.')  # places, what has an entry of its own, logging
+NOT_TOLD = ('data.dir', 'model.pretrained', 'seed', 'log.', 'checkpoint.')  # places, entries of their own, logging
 
 
 def changed(config: dict, config_file: str) -> dict:
@@ -49,7 +50,8 @@ def read(run: Path, config_file: str, stopped: bool = False) -> dict | None:
         return None
     tests = {path.stem: round(json.loads(path.read_text())['miou'], 4) for path in sorted(run.glob('eval/test-*.json'))}
     return {'group': run.parent.name, 'run': run.name, 'method': config['method.name'], 'seed': config['seed'],
-            'set': changed(config, config_file), 'begin': begun(config['model.pretrained']), 'val': val, 'steps': config['total_steps'], 'test': tests,
+            'set': changed(config, config_file), 'begin': begun(config['model.pretrained']), 'val': val,
+            'steps': config['total_steps'], 'test': tests,
             'git': json.loads((run / 'run.json').read_text())['git']}
 
 
@@ -72,8 +74,8 @@ def row(entry: dict, shared: dict) -> str:
     test = [score for name, score in entry['test'].items() if name.startswith('test-best-')]  # the teacher's is last
     ended = '' if entry['val'][-1][0] == entry['steps'] else f' (stopped at {entry["val"][-1][0]} of {entry["steps"]})'
     own = {key: value for key, value in entry['set'].items() if key not in shared}
-    cells = (entry['run'], f'`{entry["method"]}`', entry['seed'], as_text(own), entry['begin'] or '-', f'{best:.3f} ({step})',
-             f'{entry["val"][-1][1]:.3f}' + ended, f'{test[-1]:.3f}' if test else '-', (entry['git'] or '-')[:7])
+    cells = (entry['run'], f'`{entry["method"]}`', entry['seed'], as_text(own), entry['begin'] or '-',
+             f'{best:.3f} ({step})', f'{entry["val"][-1][1]:.3f}' + ended, f'{test[-1]:.3f}' if test else '-', (entry['git'] or '-')[:7])
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 
