@@ -7,7 +7,8 @@ repeated by
 
     python -m s4mim_jax.train --config=CONFIG:METHOD --config.KEY=VALUE ... --workdir=DIR
 
-with the keys and values of its `set`, at its commit; with `begin`, model.pretrained is that file or a run of that
+with the keys and values of its `set`, at today's commit or, if the code has changed since, at its own, whose defaults
+may be others than today's, from which `set` tells the difference; with `begin`, model.pretrained is that file or a run of that
 description. A run that stopped before its last step is left out and named; with --stopped it is told, with its
 last step.
 """
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 
 from s4mim_jax import command
+from s4mim_jax.errors import InputError
 from s4mim_jax.reporting.run_files import flat
 
 NOT_TOLD = ('data.dir', 'model.pretrained', 'seed', 'log.', 'checkpoint.')  # places, entries of their own, logging
@@ -43,6 +45,9 @@ def begun(folder: str | None) -> str | None:
 
 def read(run: Path, config_file: str, stopped: bool = False) -> dict | None:
     """One entry, or None of a run without an evaluation: its last one, with `stopped` any."""
+    missing = [name for name in ('config.json', 'run.json', 'metrics.jsonl') if not (run / name).is_file()]
+    if missing:
+        raise InputError(f'{run}: no {missing[0]}\nvalid: a folder that s4mim_jax.train has written')
     config = flat(json.loads((run / 'config.json').read_text()))
     lines = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
     val = [[line['step'], round(line['miou'], 4)] for line in lines if line['split'] == config['eval.split']]
@@ -92,7 +97,11 @@ def main() -> None:
     arguments = parser.parse_args()
     entries = []
     for run in arguments.runs:
-        entry = read(run, arguments.config, arguments.stopped)
+        try:
+            entry = read(run, arguments.config, arguments.stopped)
+        except InputError as error:
+            print(f'error: {error}', file=sys.stderr)
+            sys.exit(2)
         if entry is None:
             print(f'{run}: not at its last step, left out (--stopped)', file=sys.stderr)
         else:

@@ -161,6 +161,17 @@ def test_a_methods_own_cost_is_written_with_the_machine_it_was_measured_on(monke
         '| `s4mc` | 4.00 | 12 | 2.0 | 0.25 | `fixmatch` | 3.00 over | 1.00 | 1.03 |']
 
 
+def test_no_method_has_always_the_same_one_before_it(monkeypatch):
+    order = []
+    monkeypatch.setattr(methods, 'load_config', lambda argument, overrides: argument.partition(':')[2])
+    monkeypatch.setattr(methods, 'prepare', lambda config, classes: {'name': config, 'wall': [], 'cpu': []})
+    monkeypatch.setattr(methods, 'one_step', lambda run: order.append(run['name']))
+    runs, _ = methods.measure(methods.BUDGETS, 'file', 11, 15, [])
+    assert all(order.count(name) == 16 for name in runs) and len(order) == 16 * len(runs)
+    for name in runs:
+        assert len({before for before, after in zip(order, order[1:]) if after == name}) > 3
+
+
 @pytest.mark.slow
 def test_arithmetic_counted_before_and_after_optimisation_is_about_the_same():
     """A GPU's compiled program hides its convolutions in calls; there the count before optimisation stands in."""

@@ -58,6 +58,13 @@ def test_a_run_that_stopped_early_is_left_out(tmp_path, monkeypatch, capsys):
     assert '| 0.200 (50) | 0.200 (stopped at 50 of 100) |' in output.with_suffix('.md').read_text()
 
 
+def test_a_folder_that_is_no_run_ends_with_status_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['searches.py', f'--output={tmp_path}/searches', str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        searches.main()
+    assert ended.value.code == 2 and f'{tmp_path}: no config.json' in capsys.readouterr().err
+
+
 def test_pretrained_weights_are_named_by_their_file(tmp_path):
     weights = tmp_path / 'network.safetensors'
     weights.write_bytes(b'')
@@ -76,7 +83,9 @@ def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
 
 
 def test_the_committed_tables_are_those_of_the_committed_runs():
-    for results in (ROOT / 'benchmarks' / 'results').glob('searches*.json'):
+    found = sorted((ROOT / 'benchmarks' / 'results').glob('searches*.json'))
+    assert [path.name for path in found] == ['searches.json', 'searches_camvid.json']
+    for results in found:
         entries = json.loads(results.read_text())
         assert results.with_suffix('.md').read_text() == searches.table(entries)
         assert all(entry['git'] for entry in entries)
