@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from s4mim_jax.command import load_config
 from s4mim_jax.errors import InputError
-from s4mim_jax.training.precision import with_precision
+from s4mim_jax.precision import with_precision
 from s4mim_jax.validate import CHOICES, validate
 
 

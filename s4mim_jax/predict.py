@@ -17,8 +17,9 @@ from absl import flags
 from s4mim_jax import command
 from s4mim_jax.data.images import decode_image
 from s4mim_jax.errors import InputError
+from s4mim_jax.loading import load
 from s4mim_jax.prediction_files import find_images, name_results, pixel_count, write_results
-from s4mim_jax.predictor import Predictor, load
+from s4mim_jax.predictor import Predictor
 
 _EVERY = 2.0  # seconds between lines of progress
 LARGE = 2 ** 23  # pixels of an image from which windows are recommended

@@ -1,8 +1,6 @@
-"""A trained run as a Python callable."""
+"""A trained network as a Python callable, whatever it was read from."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -14,13 +12,9 @@ from s4mim_jax.data.pixel_format import PixelFormat, pixel_format
 from s4mim_jax.data.sizes import canvas_size
 from s4mim_jax.encoder_sizes import evaluation_multiple, nearest_multiple
 from s4mim_jax.errors import InputError
-from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
-from s4mim_jax.evaluation.inference import Protocol, class_values, protocol_from, window_values
+from s4mim_jax.evaluation.inference import Protocol, protocol_from
 from s4mim_jax.evaluation.own_size import decide
 from s4mim_jax.evaluation.tiled import predict_tiled
-from s4mim_jax.training import checkpoints, run_folder
-from s4mim_jax.validate import validate
-
 
 # Scores of an image at the network's size, in bytes, from which `sliding` is worked off row by row.
 TILED_FROM = 2 ** 27
@@ -62,38 +56,6 @@ def settings_from(config) -> Settings:
         protocol = protocol._replace(mode='whole')
     return Settings(config.data.resize and tuple(config.data.resize), evaluation_multiple(config), config.eval.batch,
                     pixel_format(config.data), protocol)
-
-
-def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequence[tuple[str, str]] = ()):
-    """The model of a run, ready to use.
-
-    Args:
-      workdir: run folder that train has written, or a folder of `s4mim_jax.export`, which has one set of weights
-        and settings of its own: checkpoint and weights are not asked for then.
-      checkpoint: 'best', 'latest' or a step.
-      weights: 'teacher' (the student where the run has no teacher) or 'student'.
-      overrides: (dotted config key, text) pairs, as `--config.KEY=TEXT` on the command line.
-
-    Returns:
-      a Predictor.
-
-    Raises:
-      InputError: no such run, checkpoint or weights; a config key with a value that is not valid.
-    """
-    from s4mim_jax import exported  # makes Predictors
-    if exported.is_export(workdir):
-        return exported.load_export(workdir, overrides)
-    config = run_folder.read_config(workdir, overrides)
-    validate(config)
-    run = run_folder.read_json(Path(workdir) / 'run.json')
-    variables, step, weights = checkpoints.restore_weights(
-        workdir, config, len(run['classes']), str(checkpoint), weights)
-    settings, apply_fn = settings_from(config), network(config, len(run['classes']))
-    variables = place_variables(variables, local_mesh(1))
-    look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, settings.protocol))
-    windows = jax.jit(lambda variables, windows: window_values(apply_fn, variables, windows, settings.protocol))
-    return Predictor(Network(partial(look, variables), partial(windows, variables)), settings, run['classes'],
-                     run['palette'], step, weights, config)
 
 
 class Predictor:

@@ -157,7 +157,7 @@ def test_weights_of_another_architecture(monkeypatch, capsys, good, tmp_path):
 @pytest.mark.parametrize('change', ['--config.model.width=8', '--config.model.norm=group', 'classes'])
 def test_checkpoint_of_another_model(monkeypatch, capsys, dataset, tmp_path, change):
     from s4mim_jax.training.checkpoints import Checkpoints
-    from s4mim_jax.training.state import create_state
+    from s4mim_jax.training import create_state
     monkeypatch.setattr(sys, 'argv', ['train'])
     overrides = [item.removeprefix('--config.').partition('=')[::2] for item in TINY]
     config = command.load_config(f'{ROOT}/configs/shapes.py:fixmatch', overrides)

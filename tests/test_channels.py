@@ -14,7 +14,8 @@ from s4mim_jax.errors import InputError
 from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.state import abstract_state, initial_variables
+from s4mim_jax.training.initial import initial_variables
+from s4mim_jax.training.state import abstract_state
 from s4mim_jax.views import color
 
 

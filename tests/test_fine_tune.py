@@ -8,7 +8,7 @@ import tiny_run
 
 from s4mim_jax.errors import InputError
 from s4mim_jax.training import create_state
-from s4mim_jax.training.state import initial_variables
+from s4mim_jax.training.initial import initial_variables
 
 
 def config_from(run, settings, **changes):

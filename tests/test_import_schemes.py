@@ -23,7 +23,7 @@ from s4mim_jax.pretrained.matching import fit
 from s4mim_jax.pretrained.parts import wanted
 from s4mim_jax.pretrained.readers import Weights, read_weights
 from s4mim_jax.pretrained.schemes import SCHEMES
-from s4mim_jax.training.state import initial_variables
+from s4mim_jax.training.initial import initial_variables
 
 README = Path(__file__).resolve().parents[1] / 'README.md'
 CLASSES = 5

@@ -1,5 +1,7 @@
 """What importing brings: the training core stands without TensorFlow, Orbax and clu."""
 
+import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +35,33 @@ def test_tensorflow_is_imported_under_data_only():
                 found.add(path.relative_to(ROOT / 's4mim_jax').as_posix())
     outside = {name for name in found if not name.startswith('data/')}
     assert outside == {'training/checkpoints.py', 'training/monitoring.py'}
+
+
+def imported(module: str, tree: ast.AST, modules: set[str]) -> set[str]:
+    """Modules of the package that a module imports, also inside its functions; a package's name stands for its face."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{module}: names its imports in full'
+            inner = {f'{node.module}.{alias.name}' for alias in node.names}
+            found |= inner & modules or {node.module}
+    return found & modules - {module}
+
+
+def test_imports_make_no_circle():
+    """Whoever opens a file can read what it stands on first. An import inside a function is an import all the same."""
+    files = {'.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
+             for path in (ROOT / 's4mim_jax').rglob('*.py')}
+    graph = {name: imported(name, ast.parse(path.read_text()), set(files)) for name, path in files.items()}
+    assert len(graph) > 100 and 's4mim_jax.terms' in graph['s4mim_jax.training.step']
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_a_circle_would_be_found():
+    modules = {'p', 'p.a', 'p.b'}
+    graph = {'p.a': imported('p.a', ast.parse('from p import b'), modules),
+             'p.b': imported('p.b', ast.parse('def f():\n    import p.a'), modules)}
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(graph).static_order())

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tiny
 
+from s4mim_jax.models import build_model
 from s4mim_jax.models.positions import Positions
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.training import create_state
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.training.state import build_model
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masked import default_patch, mask_view, sample_class
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
+from s4mim_jax.models import build_model
 from s4mim_jax.models.pixel_decoder import pixel_shuffle
 from s4mim_jax.models.positions import Positions, encoder_positions
-from s4mim_jax.training.state import build_model
 
 DRAW = np.random.default_rng(0)
 

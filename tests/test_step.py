@@ -96,7 +96,7 @@ def test_supervised_step_is_the_plain_gradient_step():
     """SGD on the mean cross-entropy over labelled pixels, written down independently."""
     config = tiny.config('supervised', batch=4, optimizer__momentum=0.0, optimizer__weight_decay=0.0,
                          optimizer__schedule='constant', optimizer__reference_batch=4)
-    from s4mim_jax.training.state import build_model
+    from s4mim_jax.models import build_model
     from s4mim_jax.views import normalize
     state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
     model, label = build_model(config, tiny.CLASSES), batch['labeled']['label'].astype(np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from s4mim_jax import models
 from s4mim_jax.data.source import IGNORE
 from s4mim_jax.encoder_sizes import evaluation_multiple
 from s4mim_jax.errors import InputError
@@ -19,8 +20,7 @@ from s4mim_jax.evaluation.own_size import decide
 
 def network(config, num_classes: int) -> ApplyFn:
     """The network of a config in evaluation mode, with its compute dtype: (variables, images) -> logits."""
-    from s4mim_jax.training.state import build_model  # training imports evaluation
-    model = build_model(config, num_classes)
+    model = models.build_model(config, num_classes)
     return lambda variables, images: model.apply(variables, images, train=False).logits
 
 

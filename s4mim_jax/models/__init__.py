@@ -17,9 +17,10 @@ from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.models.resnet import RESNETS, STEMS
 from s4mim_jax.models.segmenter import Outputs, Segmenter
 from s4mim_jax.models.unet import unet_decoder, unet_encoder, up_steps
+from s4mim_jax.precision import compute_dtype
 
-__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'feature_stride', 'init_variables',
-           'resize_bilinear', 'size_multiple', 'validate']
+__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'build_model', 'feature_stride',
+           'init_variables', 'resize_bilinear', 'size_multiple', 'validate']
 
 ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet_module.resnet for name in RESNETS},
             **{name: vit_module.vit for name in vit_module.VITS}, 'unet': unet_encoder}
@@ -60,6 +61,11 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
                                              pyramid=model_config.decoder in _PYRAMID)
     return Segmenter(encoder, DECODERS[model_config.decoder](model_config, num_classes, style), style,
                      model_config.align_corners)
+
+
+def build_model(config, num_classes: int, axis_name: str | None = None) -> Segmenter:
+    """The network of a whole config, with its compute dtype; see `build`."""
+    return build(config.model, num_classes, dtype=compute_dtype(config), axis_name=axis_name)
 
 
 def validate(model_config) -> None:

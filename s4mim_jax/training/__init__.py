@@ -1,6 +1,7 @@
 """Training without any input pipeline: state and step. The loop is `s4mim_jax.training.loop`."""
 
-from s4mim_jax.training.state import TrainState, create_state
+from s4mim_jax.training.initial import create_state
+from s4mim_jax.training.state import TrainState
 from s4mim_jax.training.step import Metric, make_train_step
 
 __all__ = ['Metric', 'TrainState', 'create_state', 'make_train_step']

@@ -5,8 +5,8 @@ import numpy as np
 
 from s4mim_jax.data import Source
 from s4mim_jax.data.samples import read_label
+from s4mim_jax.models import build_model
 from s4mim_jax.pseudo_labels import coherence_table
-from s4mim_jax.training.state import build_model
 
 
 def with_coherence_table(config, source: Source, samples) -> object:

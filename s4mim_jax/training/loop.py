@@ -18,12 +18,12 @@ from s4mim_jax.training.checkpoints import Checkpoints
 from s4mim_jax.training.class_weights import with_class_weights
 from s4mim_jax.training.coherence import with_coherence_table
 from s4mim_jax.training.feed import device_batches
+from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
-from s4mim_jax.training.precision import with_precision
+from s4mim_jax.precision import with_precision
 from s4mim_jax.training.progress import Progress
 from s4mim_jax.training.signals import StopRequest
-from s4mim_jax.training.state import create_state
 from s4mim_jax.training.step import make_train_step
 
 NON_FINITE = 3  # exit status of a run whose loss is no number any more

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, replicated
 from s4mim_jax.terms.class_wise_mim import as_pixels
 from s4mim_jax.training import watch
 from s4mim_jax.training.passes import MASKED, plan
 from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.training.state import build_model
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.normalize import as_rgb, denormalize, statistics
 

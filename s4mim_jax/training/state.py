@@ -1,19 +1,14 @@
-"""Everything that training changes, and how it begins."""
-
-import os
+"""Everything that training changes."""
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from s4mim_jax import models
-from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.models.pixel_decoder import PixelDecoder
-from s4mim_jax.parallel import state_shardings
+from s4mim_jax.precision import compute_dtype
 from s4mim_jax.training import passes
 from s4mim_jax.training.optimizer import make_optimizer
-from s4mim_jax.training.precision import compute_dtype
 from s4mim_jax.views.keys import stream
 
 
@@ -44,11 +39,6 @@ def network_parameters(params: dict) -> dict:
     return {name: value for name, value in params.items() if name != 'pixel_decoder'}
 
 
-def build_model(config, num_classes: int, axis_name=None):
-    """The network of a whole config, with its compute dtype."""
-    return models.build(config.model, num_classes, dtype=compute_dtype(config), axis_name=axis_name)
-
-
 def build_pixel_decoder(config) -> PixelDecoder:
     """S4MIM's pixel decoder, for the encoder of a whole config."""
     mim = config.method.mim
@@ -56,29 +46,8 @@ def build_pixel_decoder(config) -> PixelDecoder:
                         channels=config.data.channels)
 
 
-def initial_variables(config, num_classes: int) -> dict:
-    """Random variables from `config.seed`, with pretrained ones in their place if asked for.
-
-    The network starts from the same values whatever else the method trains beside it.
-    """
-    model = build_model(config, num_classes)
-    source, channels = config.model.pretrained, config.data.channels
-    if source and os.path.isdir(source):
-        from s4mim_jax.training import fine_tune  # restores checkpoints, which know this module
-        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels)
-    elif source:
-        from s4mim_jax import pretrained  # readers are needed only here
-        say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
-        variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed, say=say)
-        variables = with_input_channels(model, variables, channels)
-    else:
-        variables = models.init_variables(model, stream(config.seed, 'init', 0), channels)
-    if not config.method.class_wise_mim:
-        return variables
-    return {**variables, 'params': {**variables['params'], 'pixel_decoder': _pixel_decoder_parameters(config, model)}}
-
-
-def _pixel_decoder_parameters(config, model) -> dict:
+def pixel_decoder_parameters(config, model) -> dict:
+    """Random parameters of S4MIM's pixel decoder from `config.seed`, for the encoder of `model`."""
     image = jnp.zeros((1, *config.data.crop, config.data.channels))
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image))
     last = jax.eval_shape(lambda v: model.apply(v, image), variables).features[-1]
@@ -87,7 +56,8 @@ def _pixel_decoder_parameters(config, model) -> dict:
     return init(stream(config.seed, 'init/pixel_decoder', 0))
 
 
-def _assemble(config, variables, seed) -> TrainState:
+def assemble(config, variables, seed) -> TrainState:
+    """The state before the first update, of variables {'params', 'batch_stats'} and a seed (uint32 scalar)."""
     params, statistics = variables['params'], variables.get('batch_stats', {})
     # The teacher begins as a copy in buffers of its own: a donated buffer must not appear twice.
     average = None
@@ -99,33 +69,13 @@ def _assemble(config, variables, seed) -> TrainState:
 
 def abstract_state(config, num_classes: int) -> TrainState:
     """Shapes and dtypes of the state, without computing anything."""
-    model = build_model(config, num_classes)
+    model = models.build_model(config, num_classes)
     image = jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), jnp.float32)
 
     def begin(image):
         variables = model.init(jax.random.key(0), image, train=False)
         if config.method.class_wise_mim:
-            variables['params']['pixel_decoder'] = _pixel_decoder_parameters(config, model)
-        return _assemble(config, variables, jnp.zeros((), jnp.uint32))
+            variables['params']['pixel_decoder'] = pixel_decoder_parameters(config, model)
+        return assemble(config, variables, jnp.zeros((), jnp.uint32))
 
     return jax.eval_shape(begin, image)
-
-
-def create_state(config, num_classes: int, mesh=None) -> TrainState:
-    """The state before the first update.
-
-    Args:
-      config: a whole config. num_classes: C.
-      mesh: where to place it (parameters copied, or cut along `fsdp`); None = default device.
-
-    Raises:
-      InputError: weights that do not fit the model.
-    """
-    variables = initial_variables(config, num_classes)
-    variables = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), variables)
-    seed = jnp.asarray(config.seed, jnp.uint32)
-    begin = lambda v, seed: _assemble(config, v, seed)
-    if mesh is None:
-        return jax.jit(begin)(variables, seed)
-    shardings = state_shardings(abstract_state(config, num_classes), mesh)
-    return jax.jit(begin, out_shardings=shardings)(variables, seed)

@@ -15,6 +15,7 @@ import optax
 from jax.sharding import PartitionSpec
 
 from s4mim_jax import terms
+from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, make_mesh, replicated, state_shardings
 from s4mim_jax.parallel.mesh import AXES, BATCH
 from s4mim_jax.pseudo_labels import blend, decay_at
@@ -22,7 +23,7 @@ from s4mim_jax.training import watch
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.training.state import TrainState, abstract_state, build_model, network_parameters
+from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
 from s4mim_jax.views.keys import Draws
 
 
