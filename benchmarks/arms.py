@@ -24,6 +24,7 @@ MASKSUP = 'masks.freeform=(0.2, 0.3)'
 MIM = f'{EMA},{DROPOUT},masks.patch=16,masks.x_ratio=0.3,masks.s_ratio=0.3,masks.w_ratio=0.3'
 UNION = (f'union,{DROPOUT},{MASKSUP},masks.patch=16,masks.w_ratio=0.5,masks.s_ratio=0.3,selection.decay=1.0,'
          'selection.threshold=margin,selection.tau_margin=0.5')
+THREE = ('consistency', 'feature_perturbation', 'masked_consistency')  # of the union, without S4MIM's fourth
 FOUR = ('s4mc', 'maskmatch', 'masksup', 's4mim')  # the union is compared with each of them too
 ARMS = {
     # Baselines and the ceiling.
@@ -58,9 +59,12 @@ ARMS = {
     'maskmatch, ensemble alone': Arm(f'fixmatch,{EMA},teacher.scales=(0.75,1.0,1.25)', 'fixmatch', SHORT),
     'maskmatch, control: second view unmasked': Arm('maskmatch,masks.w_ratio=0', 'maskmatch', SHORT),
     'maskmatch, control: share of one scale': Arm(f'{MASKMATCH},selection.matched=single_scale', 'maskmatch', SHORT),
-    # What each of the four adds to the union.
+    # What each of the four adds to the union: the union of the other three, whose cross-entropies still weigh one half
+    # on each side. S4MIM keeps the masked copies that it shares with MaskMatch and MaskSup, with its own masks.
     'union, without s4mc': Arm(f'{UNION},selection.refinement=none,selection.threshold=confidence', 'union', SHORT),
-    'union, without maskmatch': Arm(f'{UNION},masked_consistency=0,teacher.scales=(1.0,)', 'union', SHORT),
-    'union, without masksup': Arm(f'{UNION},masked_supervision=0,similarity=0', 'union', SHORT),
-    'union, without s4mim': Arm(f'{UNION},semantic_mim=0,class_wise_mim=0,feature_aggregation=0', 'union', SHORT),
+    'union, without maskmatch': Arm(
+        f'{UNION},teacher.scales=(1.0,),masks.w_ratio=0.3,masks.w_photometric=False', 'union', SHORT),
+    'union, without masksup': Arm(f'{UNION},similarity=0,masks.x_kind=grid,masks.x_ratio=0.3', 'union', SHORT),
+    'union, without s4mim': Arm(f'{UNION},class_wise_mim=0,feature_aggregation=0,semantic_mim=0,'
+                                f'{",".join(f"{term}={1 / 6}" for term in THREE)}', 'union', SHORT),
 }

@@ -11,7 +11,6 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from s4mim_jax import command, terms
-from s4mim_jax.training import passes
 from s4mim_jax.validate import validate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,16 +53,23 @@ def test_no_two_arms_are_the_same_run():
     assert len(set(whole)) == len(ARMS)
 
 
-@pytest.mark.parametrize('arm, missing, scales, refinement', [
-    ('union', set(), 3, 'union'),
-    ('union, without s4mc', set(), 3, 'none'),
-    ('union, without maskmatch', {'masked_consistency'}, 1, 'union'),
-    ('union, without masksup', {'masked_supervision', 'similarity'}, 3, 'union'),
-    ('union, without s4mim', {'semantic_mim', 'class_wise_mim', 'feature_aggregation'}, 3, 'union')])
-def test_the_union_loses_what_the_arm_says(arm, missing, scales, refinement):
-    method = config_of(arm).method
+@pytest.mark.parametrize('arm, missing, changed', [
+    ('union', set(), {}),
+    ('union, without s4mc', set(), {'selection.refinement': 'none', 'selection.threshold': 'confidence'}),
+    # What is S4MIM's own too stays: the weak and the labelled part of L_sem, behind its masks.
+    ('union, without maskmatch', set(), {'teacher.scales': (1.0,), 'masks.w_ratio': 0.3, 'masks.w_photometric': False}),
+    ('union, without masksup', {'similarity'}, {'masks.x_kind': 'grid', 'masks.x_ratio': 0.3}),
+    ('union, without s4mim', {'semantic_mim', 'class_wise_mim', 'feature_aggregation'}, {})])
+def test_the_union_loses_what_the_arm_says_and_no_weight(arm, missing, changed):
+    method, whole = config_of(arm).method, config_of('union').method
     assert set(terms.TERMS) - set(terms.active(method)) == missing
-    assert len(passes.plan(method).scales) == scales and method.selection.refinement == refinement
+    labeled, unlabeled = (sum(method[term] for term in side) for side in (
+        ('supervised', 'masked_supervision'), ('consistency', 'feature_perturbation', 'masked_consistency', 'semantic_mim')))
+    assert (labeled, unlabeled) == (0.5, pytest.approx(0.5))
+    assert method.mim.semantic_views == ('s',)  # its labelled and weak part are the two other terms
+    for slot in ('teacher', 'selection', 'masks', 'mim', 'cutmix'):
+        for key, value in method[slot].items():
+            assert value == changed.get(f'{slot}.{key}', whole[slot][key]), (slot, key)
 
 
 def committed():
