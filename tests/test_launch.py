@@ -259,7 +259,8 @@ def test_setup_and_test_arguments(world):
     world.refused('setup.sh', 'gpu', words=['gpu', 'cpu, tpu, cuda, plan'], S4MIM_VENV=str(venv))
     world.refused('setup.sh', 'cpu', words=['PYTHON'], S4MIM_VENV=str(venv), PYTHON='/no/python')
     assert not venv.exists()
-    for arguments, marks in (['-k', 'cutmix'], ['-m', 'not slow']), (['--all', '-x'], []):
+    parallel = ['-n', 'auto', '--maxprocesses=8', '--dist=loadfile', '--no-loadscope-reorder']
+    for arguments, marks in (['-k', 'cutmix'], ['-m', 'not slow']), (['--all', '-n', '0'], []):
         done = world.run('test.sh', *arguments, S4MIM_VENV=str(venv))
-        wanted = ['-m', 'pytest', *marks, *[word for word in arguments if word != '--all']]
+        wanted = ['-m', 'pytest', *parallel, *marks, *[word for word in arguments if word != '--all']]
         assert done.returncode == 0 and world.calls('pytest')[-1]['args'] == wanted, done.stderr
