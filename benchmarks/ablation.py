@@ -7,7 +7,8 @@ With --begin every arm of a seed begins with the same network, trained for so ma
 of an untrained teacher teach nothing, and short runs would be spent on them. One JSON a run; a run whose JSON is there
 is not repeated, an interrupted one goes on. At the end table.md (test mean, standard deviation, paired difference to
 the host with its 95 % interval) and table.png are made from all the JSONs in the folder; `--summarize` makes only
-those. How long it will take is said before it begins, as far as the JSONs in the folder tell it.
+those. How long it will take is said before it begins, as far as the JSONs in the folder tell it. What a step costs is
+measured by methods.py: here other work may run beside.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 CHECKPOINT = 'best'  # chosen on the validation split; the last one is in the table beside it
 COLUMNS = ('method', 'seeds', 'test mIoU, best on val', 'last', 'host', 'host, same seeds',
-           'difference to host, 95 % interval', 'kept', 's / step')
+           'difference to host, 95 % interval', 'kept')
 
 
 def scores(results: list[dict], checkpoint: str = CHECKPOINT) -> dict[str, dict[int, float]]:
@@ -70,9 +70,8 @@ def row(name: str, host: str | None, results: list[dict]) -> str:
     shares = [share for share in kept if share is not None]
     share = f'{statistics.fmean(shares):.0%}' if shares else '-'
     compared = best.get(host, {})
-    step = statistics.median(r['cost']['step_seconds'] for r in mine)
     return (f'| {name} | {len(mine)} | {spread(best[name])} | {spread(last[name])} | {host or "-"} | '
-            f'{mean_on(best[name], compared)} | {interval(paired(best[name], compared))} | {share} | {step:.2f} |')
+            f'{mean_on(best[name], compared)} | {interval(paired(best[name], compared))} | {share} |')
 
 
 def against(name: str, best: dict[str, dict[int, float]]) -> str:

@@ -123,12 +123,12 @@ def test_an_arm_on_two_seeds_stands_beside_its_host_on_the_same_two(tmp_path):
         text.split('The union')[1]
     whole, short, beside = (dict((cells(line)[0], cells(line)) for line in part.splitlines() if line.startswith('|'))
                             for part in (first, second, third))
-    assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', '44.00 ± 8.94', 'supervised', '-', '-', '90%', '0.10']
+    assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', '44.00 ± 8.94', 'supervised', '-', '-', '90%']
     assert whole['union'][4:7] == ['fixmatch', '44.00', '+0.00 [+0.00, +0.00] (5)']
     # 1 and 2 points: mean 1.5, deviation 1 / sqrt(2), half width 12.706 / 2.
     assert short['s4mc, as published'] == [
         's4mc, as published', '2', '36.50 ± 7.78', '25.00 ± 7.07', 'fixmatch', '35.00', '+1.50 [-4.85, +7.85] (2)',
-        '60%', '0.20']
+        '60%']
     # -15, -5, 5, 5, 5: deviation sqrt(80), half width 2.776 * sqrt(16).
     assert beside['maskmatch'] == ['maskmatch', '45.00', '44.00', '-1.00 [-12.10, +10.10] (5)']
     assert set(beside) == {'method', '---', 'maskmatch'} and 'supervised' not in whole
