@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 marks=(-m "not slow")
 if [ "${1:-}" = --all ]; then marks=(); shift; fi
 launch/setup.sh cpu
-# A process a core; a file's tests stay together, in the order of their names, for the fixtures that they share.
-parallel=(-n auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder)
+# A process a core, at most four, for each holds about 6 GiB in the end. A file's tests stay together, for the
+# fixtures that they share; files begin in the order of their names.
+parallel=(-n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder)
 exec "${S4MIM_VENV:-.venv}/bin/python" -m pytest "${parallel[@]}" "${marks[@]}" "$@"

@@ -259,7 +259,7 @@ def test_setup_and_test_arguments(world):
     world.refused('setup.sh', 'gpu', words=['gpu', 'cpu, tpu, cuda, plan'], S4MIM_VENV=str(venv))
     world.refused('setup.sh', 'cpu', words=['PYTHON'], S4MIM_VENV=str(venv), PYTHON='/no/python')
     assert not venv.exists()
-    parallel = ['-n', 'auto', '--maxprocesses=8', '--dist=loadfile', '--no-loadscope-reorder']
+    parallel = ['-n', 'auto', '--maxprocesses=4', '--dist=loadfile', '--no-loadscope-reorder']
     for arguments, marks in (['-k', 'cutmix'], ['-m', 'not slow']), (['--all', '-n', '0'], []):
         done = world.run('test.sh', *arguments, S4MIM_VENV=str(venv))
         wanted = ['-m', 'pytest', *parallel, *marks, *[word for word in arguments if word != '--all']]
