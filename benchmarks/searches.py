@@ -10,7 +10,7 @@ repeated by
 with the keys and values of its `set`, at today's commit or, if the code has changed since, at its own, whose defaults
 may be others than today's, from which `set` tells the difference; with `begin`, model.pretrained is that file or a run of that
 description. A run that stopped before its last step is left out and named; with --stopped it is told, with its
-last step.
+last step. With --add what OUTPUT.json holds stays, but for runs of the same folder and name.
 """
 
 import argparse
@@ -60,6 +60,15 @@ def read(run: Path, config_file: str, stopped: bool = False) -> dict | None:
             'git': json.loads((run / 'run.json').read_text())['git']}
 
 
+def added(there: list[dict], entries: list[dict]) -> list[dict]:
+    """The entries that are there and new ones beside their groups; one of the same group and run is replaced."""
+    name = lambda entry: (entry['group'], entry['run'])
+    new = {name(entry) for entry in entries}
+    together = [entry for entry in there if name(entry) not in new] + entries
+    groups = list(dict.fromkeys(entry['group'] for entry in there + entries))
+    return sorted(together, key=lambda entry: groups.index(entry['group']))  # stable: in their order within a group
+
+
 def table(entries: list[dict]) -> str:
     """Markdown, a section a folder; settings that all of its runs share are told once, above it."""
     text = []
@@ -94,6 +103,7 @@ def main() -> None:
     parser.add_argument('--config', default='configs/shapes.py')
     parser.add_argument('--output', type=Path, required=True, help='without ending')
     parser.add_argument('--stopped', action='store_true', help='runs that stopped before their last step too')
+    parser.add_argument('--add', action='store_true', help='to the runs that OUTPUT.json holds')
     arguments = parser.parse_args()
     entries = []
     for run in arguments.runs:
@@ -108,6 +118,8 @@ def main() -> None:
             entries.append(entry)
     if not entries:
         sys.exit('no run is complete')
+    if arguments.add:
+        entries = added(json.loads(arguments.output.with_suffix('.json').read_text()), entries)
     arguments.output.with_suffix('.md').write_text(table(entries))
     # A line a run keeps the file readable and its changes small.
     lines = ',\n'.join(json.dumps(entry) for entry in entries)

@@ -82,6 +82,14 @@ def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
     assert 'Runs: 1. Set in all of them: `method.tau=0.8`, `total_steps=100`.' in second
 
 
+def test_new_runs_stand_beside_their_group_and_replace_their_own_name():
+    entry = lambda group, run, seed: {'group': group, 'run': run, 'seed': seed}
+    there = [entry('a', 'one', 0), entry('b', 'two', 0), entry('a', 'three', 0)]
+    found = searches.added(there, [entry('c', 'four', 1), entry('a', 'five', 1), entry('b', 'two', 1)])
+    assert [tuple(e.values()) for e in found] == [
+        ('a', 'one', 0), ('a', 'three', 0), ('a', 'five', 1), ('b', 'two', 1), ('c', 'four', 1)]
+
+
 def test_the_committed_tables_are_those_of_the_committed_runs():
     found = sorted((ROOT / 'benchmarks' / 'results').glob('searches*.json'))
     assert [path.name for path in found] == ['searches.json', 'searches_camvid.json']
