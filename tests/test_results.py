@@ -1,0 +1,42 @@
+"""The README's tables of CamVid say what the committed results say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def rows(name):
+    """Method without its settings -> the cells of its row in the table between <!-- name --> and <!-- /name -->."""
+    text = (ROOT / 'README.md').read_text().partition(f'<!-- {name} -->\n')[2].partition(f'\n<!-- /{name} -->')[0]
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()[2:]]
+    return {method.strip('`').partition(',')[0]: scores for method, *scores in cells}
+
+
+@pytest.mark.parametrize('table, results, steps', [
+    ('camvid_1_16', 'camvid.json', 2500), ('camvid_1_8', 'camvid_1_8.json', 1000)])
+def test_the_table_is_that_of_the_committed_runs(table, results, steps):
+    runs = {run['method']: run for run in json.loads((ROOT / 'benchmarks' / 'results' / results).read_text())['runs']}
+    shown = rows(table)
+    assert set(shown) == set(runs) and len(runs) >= 7
+    assert {run['total_steps'] for run in runs.values()} == {steps}
+    assert {run['data']['split'] for run in runs.values()} == {table.removeprefix('camvid_')}
+    short = lambda value: f'{value:.3f}'.removeprefix('0')
+    for method, run in runs.items():
+        scored = {name.removeprefix('test-'): scores for name, scores in run['evaluations'].items()}
+        weights = 'teacher' if 'best-teacher' in scored else 'student'
+        best, last = scored[f'best-{weights}'], scored[f'latest-{weights}']
+        assert shown[method] == [short(best['miou']), short(last['miou']), short(best['pixel_accuracy'])], method
+
+
+def test_the_runs_of_a_table_differ_in_their_method_alone():
+    for results in ('camvid.json', 'camvid_1_8.json'):
+        runs = json.loads((ROOT / 'benchmarks' / 'results' / results).read_text())['runs']
+        for key in ('seed', 'data', 'batch', 'optimizer', 'total_steps'):
+            first = {k: v for k, v in runs[0][key].items()} if isinstance(runs[0][key], dict) else runs[0][key]
+            for run in runs:
+                # Keys that a later version has brought stand in the later runs alone.
+                same = {k: run[key][k] for k in first} if isinstance(first, dict) else run[key]
+                assert same == first, (results, run['method'], key)
