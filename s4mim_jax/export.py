@@ -24,10 +24,10 @@ from s4mim_jax import command, models
 from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation.inference import class_values, window_values
 from s4mim_jax.exported import FORMAT, MODEL, NETWORKS, WEIGHTS, describe_settings, is_export
+from s4mim_jax.precision import compute_dtype
 from s4mim_jax.predictor import Settings, settings_from
 from s4mim_jax.pretrained.readers import write_weights
 from s4mim_jax.training import checkpoints, run_folder
-from s4mim_jax.precision import compute_dtype
 from s4mim_jax.validate import validate
 
 PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}  # asked for -> jax.export's name

@@ -14,8 +14,8 @@ from s4mim_jax.planning.memo import Memo
 from s4mim_jax.planning.program import OutOfMemory, Program, compile_step
 from s4mim_jax.planning.run_facts import run_facts
 from s4mim_jax.planning.time_model import FORMULA, HOP_SECONDS, StepTime, step_time
-from s4mim_jax.training import memory, passes
 from s4mim_jax.precision import with_precision
+from s4mim_jax.training import memory, passes
 from s4mim_jax.validate import validate
 
 

@@ -13,6 +13,7 @@ from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.errors import InputError
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
+from s4mim_jax.precision import with_precision
 from s4mim_jax.training import memory, panels, passes, run_folder, watch
 from s4mim_jax.training.checkpoints import Checkpoints
 from s4mim_jax.training.class_weights import with_class_weights
@@ -21,7 +22,6 @@ from s4mim_jax.training.feed import device_batches
 from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
-from s4mim_jax.precision import with_precision
 from s4mim_jax.training.progress import Progress
 from s4mim_jax.training.signals import StopRequest
 from s4mim_jax.training.step import make_train_step
