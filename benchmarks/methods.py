@@ -15,7 +15,7 @@ import numpy as np
 from provenance import command, device
 from step import one_step, prepare
 
-from s4mim_jax.command import load_config
+from s4mim_jax.config.command_line import load_config
 from s4mim_jax.training import passes
 
 # Method (a --config argument), its host, and at most how many times the host's step it may take.
@@ -66,7 +66,8 @@ def table(result: dict) -> str:
         if name in pairs:
             pair = pairs[name]
             over = '' if pair['ratio'] <= pair['budget'] else ' over'
-            cells += [f'`{pair["host"]}`', f'{pair["ratio"]:.2f}{over}', f'{pair["flop_ratio"]:.2f}', f'{pair["budget"]}']
+            cells += [f'`{pair["host"]}`', f'{pair["ratio"]:.2f}{over}', f'{pair["flop_ratio"]:.2f}',
+                      f'{pair["budget"]}']
         else:
             cells += ['-'] * 4
         lines.append('| ' + ' | '.join(cells) + ' |')

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from s4mim_jax import command, terms
-from s4mim_jax.validate import validate
+from s4mim_jax import terms
+from s4mim_jax.config import command_line
+from s4mim_jax.config.validation import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'ablation'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 import ablation  # noqa: E402
 import ablation_table  # noqa: E402
-from arms import ARMS, FOUR, THREE  # noqa: E402
+from arms import ARMS, THREE  # noqa: E402
 
 
 def readme_settings():
@@ -32,7 +33,7 @@ def readme_settings():
 
 def config_of(arm):
     overrides = [tuple(text.split('=', 1)) for text in readme_settings()[0]]
-    config = command.load_config(f'{ROOT}/configs/shapes.py:{ARMS[arm].argument}', overrides)
+    config = command_line.load_config(f'{ROOT}/configs/shapes.py:{ARMS[arm].argument}', overrides)
     validate(config)
     return config
 
@@ -121,7 +122,7 @@ def test_an_arm_on_two_seeds_stands_beside_its_host_on_the_same_two(tmp_path):
     text = (tmp_path / 'table.md').read_text()
     first, second, third = text.split('\n\nArms on 2')[0], text.split('Arms on 2')[1].split('The union')[0], \
         text.split('The union')[1]
-    whole, short, beside = (dict((cells(line)[0], cells(line)) for line in part.splitlines() if line.startswith('|'))
+    whole, short, beside = ({cells(line)[0]: cells(line) for line in part.splitlines() if line.startswith('|')}
                             for part in (first, second, third))
     assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', '44.00 ± 8.94', 'supervised', '-', '-', '90%']
     assert whole['union'][4:7] == ['fixmatch', '44.00', '+0.00 [+0.00, +0.00] (5)']

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.training import create_state, make_train_step
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,13 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec as P
 import numpy as np
 import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.initial import init_leaves, leaf_shapes
 from s4mim_jax.models.layers import Style, block
 from s4mim_jax.models.resnet import ResNet, ResNetBlock

@@ -36,5 +36,5 @@ def test_the_runs_of_a_table_differ_in_their_method_alone(results):
     first, *others = json.loads((ROOT / 'benchmarks' / 'results' / results).read_text())['runs']
     for run in others:
         assert (run['seed'], run['total_steps']) == (first['seed'], first['total_steps'])
-        for part in ('data', 'model', 'batch', 'optimizer'):  # keys that a later version has brought stand in later runs
+        for part in ('data', 'model', 'batch', 'optimizer'):  # keys that a later version brought stand in later runs
             assert {key: run[part].get(key) for key in first[part]} == first[part], (run['method'], part)

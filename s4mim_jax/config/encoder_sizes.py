@@ -1,0 +1,27 @@
+"""Which image sizes the encoders take. Data, evaluation and models share these facts, so it imports none of them."""
+
+import math
+
+PATCH = 14
+# Encoders that cut the image into squares and take whole squares only.
+PATCHES = dict.fromkeys(('dinov2_vits14', 'dinov2_vitb14', 'dinov2_vitl14', 'dinov2_vitg14'), PATCH)
+
+
+def size_multiple(model_config) -> int:
+    """What height and width of the network's input must be multiples of: a ViT's patch, 1 otherwise."""
+    return PATCHES.get(model_config.encoder, 1)
+
+
+def feature_stride(model_config) -> int:
+    """Pixels between the positions of the encoder's last map."""
+    return PATCHES.get(model_config.encoder, model_config.output_stride)
+
+
+def evaluation_multiple(config) -> int:
+    """What evaluation and prediction round the network's input to: `eval.multiple`, made to fit the encoder."""
+    return math.lcm(config.eval.multiple, size_multiple(config.model))
+
+
+def nearest_multiple(length: int, multiple: int) -> int:
+    """The multiple nearest to a length (half up, at least one)."""
+    return max((length + multiple // 2) // multiple, 1) * multiple
