@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import ColorTable
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
-
-IGNORE = 255  # label of a pixel that is neither trained on nor scored
 
 # Imported when asked for: `shapes` brings TensorFlow Datasets with it.
 READERS = {

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check.survey import Group, Survey
 from s4mim_jax.data.check.table import ranges
-from s4mim_jax.data.source import IGNORE, Source
+from s4mim_jax.data.source import Source
 
 LISTED = 50  # findings of a kind that the text lists; check.json has them all
 

@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check import mask_values
 from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
-from s4mim_jax.data.source import IGNORE, Sample, Source, cache_dir, mask_lookup, require_targets
+from s4mim_jax.data.source import Sample, Source, cache_dir, mask_lookup, require_targets
 
 SPLITS = ('train', 'val', 'test')
 
