@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id
-from s4mim_jax.data.label_formats.label_set import (BACKGROUND_NAMES, LARGER_FIRST, LabelSet, Picture, Region,
-                                                    class_list, require, split_of)
+from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id, split_of
+from s4mim_jax.data.label_formats.label_set import (
+    BACKGROUND_NAMES,
+    LARGER_FIRST,
+    LabelSet,
+    Picture,
+    Region,
+    class_list,
+    require,
+)
 from s4mim_jax.data.label_formats.names import given_names
 from s4mim_jax.data.label_formats.regions import Rings, Runs, ring
 from s4mim_jax.data.label_formats.run_lengths import coco_counts
@@ -34,8 +41,8 @@ def read(folder: Path, files: dict[Path, Any]) -> LabelSet:
     for file, content in files.items():
         own = _categories(content, file)
         if categories is not None and own != categories:
-            raise InputError(f'{file} and {next(iter(files))} list different categories\nvalid: the same ids and names in all '
-                             'files of a dataset')
+            raise InputError(f'{file} and {next(iter(files))} list different categories\n'
+                             'valid: the same ids and names in all files of a dataset')
         categories = own
         for picture in _pictures(content, file, folder, images, own):
             below = picture.image

@@ -8,9 +8,16 @@ import numpy as np
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.images import decode_mask
 from s4mim_jax.data.files.mask_colors import color_table
-from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id
-from s4mim_jax.data.label_formats.label_set import (BACKGROUND_NAMES, ONE_CLASS, Z_ORDER, LabelSet, Picture, Region, class_list,
-                                                    split_of)
+from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id, split_of
+from s4mim_jax.data.label_formats.label_set import (
+    BACKGROUND_NAMES,
+    ONE_CLASS,
+    Z_ORDER,
+    LabelSet,
+    Picture,
+    Region,
+    class_list,
+)
 from s4mim_jax.data.label_formats.names import given_names
 from s4mim_jax.data.label_formats.regions import Rings, Runs, ellipse, rectangle, ring
 from s4mim_jax.data.label_formats.text import read_text, read_xml
@@ -54,10 +61,11 @@ def read_images(folder: Path, files: dict[Path, Any]) -> LabelSet:
                 if names and label not in names:
                     raise InputError(f'{place}: label {label!r} is not among the labels of the task\n'
                                      f'valid: {", ".join(names)}')
-                regions.append(Region(label or '', _shape(shape, place), place, int(_number(shape, 'z_order', place, 0))))
+                level = int(_number(shape, 'z_order', place, 0))
+                regions.append(Region(label or '', _shape(shape, place), place, level))
             size = tuple(int(_number(entry, key, where)) for key in ('height', 'width'))
-            pictures[below] = Picture(image_id(below), images.paths[below], split_of(entry.get('subset') or below), size,
-                                      tuple(regions), where, str(file))
+            pictures[below] = Picture(image_id(below), images.paths[below], split_of(entry.get('subset') or below),
+                                      size, tuple(regions), where, str(file))
     used = sorted({region.label for picture in pictures.values() for region in picture.regions})
     classes, unpainted = class_list(list(dict.fromkeys(names)) or used, given_names(folder))
     others = [Picture(image_id(below), path, split_of(below)) for below, path in images.paths.items()
@@ -105,7 +113,8 @@ def _shape(shape, where: str) -> Rings | Runs:
         try:
             counts = np.array([int(n) for n in (shape.get('rle') or '').split(',')], np.int64)
         except ValueError:
-            raise InputError(f'{where}: rle {(shape.get("rle") or "")[:40]!r}\nvalid: whole numbers with commas') from None
+            text = (shape.get('rle') or '')[:40]
+            raise InputError(f'{where}: rle {text!r}\nvalid: whole numbers with commas between') from None
         return Runs(counts, (int(number('height')), int(number('width'))), by_column=False,
                     corner=(int(number('top')), int(number('left'))))
     raise InputError(f'{where}: a shape of unknown kind\nvalid: polygon, mask, box, ellipse')
@@ -139,7 +148,6 @@ def read_masks(folder: Path, files: dict[Path, Any]) -> LabelSet:
     Args:
       folder: the dataset. files: the labelmap.txt (key).
     """
-    from s4mim_jax.data.readers.folder import list_files
     file = next(iter(files))
     names, colors = labelmap(file)
     first = next((i for i, n in enumerate(names) if n.lower() in BACKGROUND_NAMES), None)
@@ -150,7 +158,7 @@ def read_masks(folder: Path, files: dict[Path, Any]) -> LabelSet:
     if table.problem:
         raise InputError(f'{file}: {table.problem}\nvalid: every label with a colour of its own')
     root = file.parent
-    masks = list_files(root / 'SegmentationClass', ('.png',))
+    masks = {image_id(below): path for below, path in ImageFiles(root / 'SegmentationClass').paths.items()}
     images, pictures = ImageFiles(folder), []
     splits = {stem: split_of(path.stem) for path in sorted((root / 'ImageSets/Segmentation').glob('*.txt'))
               for stem in read_text(path).split()}

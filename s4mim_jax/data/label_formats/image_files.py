@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from s4mim_jax.data.files.images import IMAGE_SUFFIXES
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES
 
 _UPLOADED = re.compile(r'^[0-9a-f]{8}-')  # Label Studio puts these in front of what is uploaded
 
@@ -34,7 +34,8 @@ class ImageFiles:
         """The image that a tool calls `name`, as its path below the folder.
 
         Looked for as a path below `near` (the annotation file's folder, below the dataset), then below the dataset and
-        its folder images/, then by ever shorter ends of the path; of several those of the split are preferred.
+        its folder images/, then by its name alone: of several those in the
+        folder that the tool names, and of the split, are preferred.
 
         Raises:
           InputError: none, or several.
@@ -48,9 +49,10 @@ class ImageFiles:
                 return path
         for last in dict.fromkeys((wanted.name, _UPLOADED.sub('', wanted.name))):
             found = self._by_name.get(last, [])
-            for part in (split, *wanted.parts[-2:-1]):
-                if len(found) > 1 and part:
-                    found = [below for below in found if part in below.split('/')[:-1]] or found
+            for part in wanted.parts[-2:-1]:
+                found = [below for below in found if part in below.split('/')[:-1]] or found
+            if split:
+                found = [below for below in found if split_of(below.rpartition('/')[0], '') == split_of(split)] or found
             if len(found) > 1:
                 raise InputError(f'{where}: the image {name!r} may be {found[0]} or {found[1]} in {self.folder}\n'
                                  'valid: file names that differ, or paths in the export')
@@ -63,6 +65,20 @@ class ImageFiles:
 def image_id(below: str) -> str:
     """The id of an image from its path below the dataset: without suffix and without folders that name splits only."""
     parts = list(PurePosixPath(below).with_suffix('').parts)
-    plain = ('images', 'image', 'train', 'val', 'valid', 'validation', 'test', 'training', 'data', 'JPEGImages',
+    plain = ('images', 'image', 'train', 'val', 'valid', 'validation', 'test', 'training', 'data', 'jpegimages',
              'train2017', 'val2017', 'imgs', 'img', 'default')
-    return '/'.join([part for part in parts[:-1] if part not in plain] + parts[-1:])
+    return '/'.join([part for part in parts[:-1] if part.lower() not in plain] + parts[-1:])
+
+
+def split_of(path: str, default: str = 'train') -> str:
+    """The split that a relative path names by one of its folders or by a part of its file's name.
+
+    'annotations/instances_val2017.json' -> 'val'; 'valid/images/a.jpg' -> 'val'.
+    """
+    for part in path.replace('\\', '/').lower().split('/'):
+        words = re.split(r'[^a-z]+', part)
+        for split, known in (('train', ('train', 'training')), ('val', ('val', 'valid', 'validation', 'dev')),
+                             ('test', ('test', 'testing'))):
+            if any(word in known for word in words):
+                return split
+    return default

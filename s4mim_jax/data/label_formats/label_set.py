@@ -1,16 +1,15 @@
 """What an export of an annotation tool holds, whatever its format: pictures with regions, or without."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from s4mim_jax.data.files.images import open_image, orientation
-from s4mim_jax.data.source import IGNORE
-from s4mim_jax.data.label_formats.regions import Bitmap, Layer, Rings, Runs
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.files.images import open_image, orientation
+from s4mim_jax.data.label_formats.regions import Bitmap, Layer, Rings, Runs
 
 BACKGROUND = 'background'
 # Names that tools and people give to "nothing in particular", and to pixels that do not count.
@@ -151,20 +150,6 @@ def upright_size(picture: Picture, data: bytes) -> tuple[int, int]:
     raise InputError(f'{picture.where}: recorded for an image of {picture.size[0]} x {picture.size[1]}, but '
                      f'{picture.image} is {size[0]} x {size[1]} (height x width)\n'
                      f'valid: labels drawn on this very image{why and "; that is its size" + why}')
-
-
-def split_of(path: str, default: str = 'train') -> str:
-    """The split that a relative path names by one of its folders or by a part of its file's name.
-
-    'annotations/instances_val2017.json' -> 'val'; 'valid/images/a.jpg' -> 'val'.
-    """
-    for part in path.replace('\\', '/').lower().split('/'):
-        words = re.split(r'[^a-z]+', part)
-        for split, known in (('train', ('train', 'training')), ('val', ('val', 'valid', 'validation', 'dev')),
-                             ('test', ('test', 'testing'))):
-            if any(word in known for word in words):
-                return split
-    return default
 
 
 def require(value, kind, where: str, what: str):

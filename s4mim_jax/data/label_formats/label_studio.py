@@ -5,9 +5,15 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id
-from s4mim_jax.data.label_formats.label_set import (LARGER_FIRST, LabelSet, Picture, Region, class_list, require,
-                                                    split_of)
+from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id, split_of
+from s4mim_jax.data.label_formats.label_set import (
+    LARGER_FIRST,
+    LabelSet,
+    Picture,
+    Region,
+    class_list,
+    require,
+)
 from s4mim_jax.data.label_formats.names import given_names
 from s4mim_jax.data.label_formats.regions import Layer, Rings, ellipse, rectangle, ring
 from s4mim_jax.data.label_formats.run_lengths import brush_alpha

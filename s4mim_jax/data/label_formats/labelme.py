@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id
-from s4mim_jax.data.label_formats.label_set import (FILE_ORDER, LabelSet, Picture, Region, class_list, require,
-                                                    split_of)
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id, split_of
+from s4mim_jax.data.label_formats.label_set import FILE_ORDER, LabelSet, Picture, Region, class_list, require
 from s4mim_jax.data.label_formats.names import given_names
 from s4mim_jax.data.label_formats.regions import Bitmap, Rings, ellipse, rectangle, ring
-from s4mim_jax.config.errors import InputError
 
 _NO_AREA = ('line', 'linestrip', 'point', 'points')
 

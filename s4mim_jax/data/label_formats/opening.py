@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import voc_palette
 from s4mim_jax.data.label_formats.label_set import LabelSet, Picture, render, upright_size
 from s4mim_jax.data.label_formats.recognise import recognise
-from s4mim_jax.data.source import IGNORE, Sample, Source, read_file
+from s4mim_jax.data.source import Sample, Source, make_source, read_file
 
 LARGEST = 255  # classes: ids must leave 255 free
 
@@ -92,7 +93,6 @@ def open_export(folder: Path, data) -> Source | None:
     Raises:
       InputError: see `read_labels`; no labelled or unlabelled image in 'train'.
     """
-    from s4mim_jax.data.source import make_source
     labels = read_labels(folder)
     if labels is None:
         return None
@@ -108,9 +108,8 @@ def open_export(folder: Path, data) -> Source | None:
         raise InputError(f'{folder} ({labels.format}): no training images\n'
                          'valid: images outside of folders or files called val or test')
     splits = {name: tuple(sorted(samples, key=lambda s: s.id)) for name, samples in splits.items()}
-    print(summary(labels), flush=True)
     return make_source(folder, data, labels.classes, palette_of(labels), splits,
-                       read_bytes=_reader(drawn, labels), stamp=_stamper(drawn, labels))
+                       read_bytes=_reader(drawn, labels), stamp=_stamper(drawn, labels), notes=(summary(labels),))
 
 
 def _reader(drawn: dict[str, Picture], labels: LabelSet) -> Callable[[str], bytes]:
