@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pages
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -23,10 +24,8 @@ from arms import ARMS, THREE  # noqa: E402
 
 
 def readme_settings():
-    """The `--set`s of the command in the README, and its --begin."""
-    text = (ROOT / 'README.md').read_text()
-    start = text.index('    python benchmarks/ablation.py --begin')
-    words = shlex.split(text[start:text.index('\n\n', start)].replace('\\\n', ' '))
+    """The `--set`s of the command that the page of results shows, and its --begin."""
+    words = shlex.split(pages.commands('python benchmarks/ablation.py --begin').replace('\\\n', ' '))
     begin, = [word.partition('=')[2] for word in words if word.startswith('--begin=')]
     return [setting for option, setting in zip(words, words[1:]) if option == '--set'], int(begin)
 
