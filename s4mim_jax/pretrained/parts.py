@@ -62,9 +62,9 @@ def check(contents: Contents, model_config, parts: tuple[str, ...]) -> None:
         raise InputError(f'weights file {path}: encoder unet is trained from scratch and takes no weights\n'
                          'valid: --config.model.pretrained=None, or another encoder')
     if contents.encoder is None:
-        raise InputError(f'weights file {path} is in no known naming scheme, its names begin {_first(contents)}\n'
-                         'valid: the schemes of docs/pretrained_weights.md; see python -m s4mim_jax.import_weights FILE '
-                         '--describe')
+        raise InputError(f'weights file {path} is in no naming scheme known here, its names begin {_first(contents)}\n'
+                         'valid: the schemes of docs/pretrained_weights.md; see python -m s4mim_jax.import_weights '
+                         'FILE --describe')
     found = contents.encoder.found
     if found.network != encoder:
         raise InputError(f'weights file {path} looks like {found.network}, not like encoder {encoder}')
