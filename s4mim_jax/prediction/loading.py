@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from s4mim_jax import models
 from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
 from s4mim_jax.evaluation.inference import class_values, window_values
@@ -42,4 +43,4 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
     look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, settings.protocol))
     windows = jax.jit(lambda variables, windows: window_values(apply_fn, variables, windows, settings.protocol))
     return Predictor(Network(partial(look, variables), partial(windows, variables)), settings, run['classes'],
-                     run['palette'], step, weights, config)
+                     run['palette'], step, weights, config, models.build_model(config, len(run['classes'])), variables)
