@@ -7,12 +7,15 @@ import jax.numpy as jnp
 from s4mim_jax.config.encoder_sizes import feature_stride, size_multiple
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import compute_dtype
+from s4mim_jax.models import convnext as convnext_module
+from s4mim_jax.models import dinov3 as dinov3_module
 from s4mim_jax.models import dpt as dpt_module
 from s4mim_jax.models import resnet as resnet_module
 from s4mim_jax.models import vit as vit_module
 from s4mim_jax.models.deeplabv3plus import deeplabv3plus
 from s4mim_jax.models.initial import init_variables
 from s4mim_jax.models.layers import Style
+from s4mim_jax.models.linear_head import linear
 from s4mim_jax.models.mobilenet import mobilenet_v2
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.models.resnet import RESNETS, STEMS
@@ -23,8 +26,11 @@ __all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'build_model
            'init_variables', 'resize_bilinear', 'size_multiple', 'validate']
 
 ENCODERS = {'mobilenet_v2': mobilenet_v2, **dict.fromkeys(RESNETS, resnet_module.resnet),
-            **dict.fromkeys(vit_module.VITS, vit_module.vit), 'unet': unet_encoder}
-DECODERS = {'deeplabv3plus': deeplabv3plus, 'dpt': dpt_module.dpt, 'unet': unet_decoder}
+            **dict.fromkeys(vit_module.VITS, vit_module.vit),
+            **dict.fromkeys(dinov3_module.DINOV3, dinov3_module.dinov3),
+            **dict.fromkeys(convnext_module.SIZES, convnext_module.convnext), 'unet': unet_encoder}
+DECODERS = {'deeplabv3plus': deeplabv3plus, 'dpt': dpt_module.dpt, 'unet': unet_decoder,
+            'linear': linear}
 _PYRAMID = ('dpt', 'unet')  # decoders that take a map of every stride, not only low and high
 _CHOICES = {
     'encoder': tuple(ENCODERS),
@@ -80,7 +86,9 @@ def validate(model_config) -> None:
     rates = tuple(model_config.aspp_rates)
     if not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise InputError(f'config.model.aspp_rates={rates} must hold positive integers, as (6, 12, 18)')
-    for part in (resnet_module, vit_module, dpt_module):
+    sizes = {**vit_module.VITS, **dinov3_module.DINOV3}.get(model_config.encoder, ())
+    vit_module.validate(model_config, sizes)
+    for part in (resnet_module, dinov3_module, convnext_module, dpt_module):
         part.validate(model_config)
     _validate_unet(model_config)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def _reshape(graph, equation, x):
-    if equation.params.get('dimensions') is not None:
+    if equation.primitive.name == 'reshape' and equation.params['dimensions'] is not None:
         raise NotImplementedError('a reshape in another order')
     return graph.reshape(x, equation.outvars[0].aval.shape)
 
@@ -54,16 +54,24 @@ def _gather(graph, equation, x, places):
         x = _part(graph, x, axes, places, [first + sizes[axis] for first, axis in zip(places, axes)], [1] * len(axes))
         wanted = equation.outvars[0].aval.shape
         return graph.reshape(x, wanted) if collapsed else x
-    picked = [np.unique(places[..., i]) if len(axes) > 1 else places[..., i] for i in range(len(axes))]
-    grid = np.stack(np.meshgrid(*picked, indexing='ij'), -1)
+    cut = [axis for axis in axes if axis not in collapsed]
+    firsts = [places[..., axes.index(axis)] for axis in cut]
+    picked = [axis for axis in axes if axis in collapsed]
+    found = [places[..., axes.index(axis)] for axis in picked]
     others = [axis for axis in range(len(lengths)) if axis not in axes]
-    if collapsed != set(axes) or any(sizes[axis] != lengths[axis] for axis in others) \
-            or grid.shape != places.shape or (grid != places).any():
+    whole = all(sizes[axis] == lengths[axis] for axis in others) and set(picked) == collapsed
+    if not whole or len(picked) != places.ndim - 1 or any((first != first.flat[0]).any() for first in firsts):
         raise NotImplementedError('picking positions that are no grid')
-    for axis, index in zip(axes, picked):
-        x = graph.add('Gather', x, index.astype(np.int64), axis=axis)
-    order, rest = iter(others), iter(axes)  # where each axis of the result lies in x
-    return graph.transpose(x, [next(order if axis in numbers.offset_dims else rest) for axis in range(len(lengths))])
+    x = _part(graph, x, cut, [first.flat[0] for first in firsts],
+              [first.flat[0] + sizes[axis] for first, axis in zip(firsts, cut)], [1] * len(cut))
+    for number, (axis, index) in enumerate(zip(picked, found)):
+        line = np.moveaxis(index, number, 0).reshape(index.shape[number], -1)
+        if (line != line[:, :1]).any():
+            raise NotImplementedError('picking positions that are no grid')
+        x = graph.add('Gather', x, line[:, 0].astype(np.int64), axis=axis)
+    kept, rest = iter(axis for axis in range(len(lengths)) if axis not in picked), iter(picked)
+    # Where each axis of the result lies in x.
+    return graph.transpose(x, [next(kept if axis in numbers.offset_dims else rest) for axis in range(len(lengths))])
 
 
 def _reverse(graph, equation, x):
