@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.methods import split_argument
 from s4mim_jax.config.overrides import assign
 
 CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
@@ -127,6 +128,12 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
             raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
         assign(config, key, value)
     return config.lock()
+
+
+def fixed_keys(text: str | None, overrides: list[tuple[str, str]]) -> set[str]:
+    """Dotted keys that a command line sets: by --config.KEY, or behind the method (`:fixmatch,model.stem=deep`)."""
+    settings = split_argument((text or '').partition(':')[2])[1:]
+    return {key for key, _ in overrides} | {setting.partition('=')[0].strip() for setting in settings}
 
 
 def compilation_cache(workdir: str) -> None:

@@ -76,8 +76,9 @@ class Contents:
 
     @property
     def _is_tensorflow(self):
-        path = Path(self.weights.path)
-        return self.has_batch_norm and any(re.match(r'(timm[_-])?tf_', name) for name in (path.name, path.parent.name))
+        # The file's name, its folder's, or the repository's in the cache of the hub.
+        names = Path(self.weights.path).parts[-4:]
+        return self.has_batch_norm and any(re.match(r'(models--)?(timm[_-]{1,2})?tf_', name) for name in names)
 
     def name_of(self, part: str) -> str:
         """'encoder resnet50' or 'decoder dpt of 21 classes', for messages."""
