@@ -148,10 +148,15 @@ def _mask(name, images, label, targets, batch, config, draws) -> Masked:
         part, index = label, batch['labeled']['index']
     else:
         target, index = targets[view], batch['unlabeled']['index']
-        confident = target.valid & (target.confidence >= config.method.mim.tau)
+        confident = target.valid & (target.confidence >= taking_part(config.method))
         part = jnp.where(confident, target.label, IGNORE)
     stream = {'x': 'x', 'w': 'w', 's1': 's'}[view]
     return mask_view(stream, images[_base(name, config.method)], part, index, config, draws)
+
+
+def taking_part(method) -> float:
+    """Confidence from which an unlabelled pixel takes part in masked image modelling (ours): `mim.tau`, or `tau`."""
+    return method.tau if method.mim.tau is None else method.mim.tau
 
 
 def _reconstruct(params, config, features, masked, collectives) -> dict[str, jax.Array]:
