@@ -23,10 +23,10 @@ import jax
 from ablation_table import write_table
 from arms import ARMS
 
-from s4mim_jax import command
+from s4mim_jax.config import command_line
+from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluate import evaluate_run
-from s4mim_jax.training.loop import train
-from s4mim_jax.validate import validate
+from s4mim_jax.runs.loop import train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,7 +62,7 @@ def train_arm(workdir: Path, argument: str, seed: int, arguments, more) -> None:
     """Trains or goes on; a run that is complete costs nothing."""
     overrides = [tuple(text.split('=', 1)) for text in arguments.set]
     overrides += [('seed', str(seed)), ('log.images', '0'), *more]
-    config = command.load_config(f'{arguments.config}:{argument}', overrides)
+    config = command_line.load_config(f'{arguments.config}:{argument}', overrides)
     validate(config)
     status = train(config, str(workdir))
     if status:  # stopped by a signal, or a loss that is no number
@@ -113,7 +113,7 @@ def main() -> None:
             print(f'  {name}, seed {seed}: {arguments.config}:{ARMS[name].argument}')
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    command.compilation_cache(str(arguments.runs / 'run'))
+    command_line.compilation_cache(str(arguments.runs / 'run'))
     started = time.monotonic()
     for number, (name, seed) in enumerate([] if arguments.summarize else left):
         if number:

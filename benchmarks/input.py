@@ -95,6 +95,7 @@ def measure_step(config) -> dict:
     """Median milliseconds of the training step of a config, on random bytes, on all of JAX's devices."""
     import jax
     import numpy as np
+
     from s4mim_jax import parallel
     from s4mim_jax.training import create_state, make_train_step
     classes, (height, width) = 11, config.data.crop
@@ -157,7 +158,7 @@ def main() -> None:
     parser.add_argument('--worker', help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        from s4mim_jax.errors import InputError
+        from s4mim_jax.config.errors import InputError
         try:
             print(json.dumps(worker(json.loads(arguments.worker))))
         except InputError as error:

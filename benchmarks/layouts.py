@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 from provenance import command, device
 
-from s4mim_jax.command import load_config
+from s4mim_jax.config.command_line import load_config
+from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluate import evaluate_run
-from s4mim_jax.training.loop import train
-from s4mim_jax.validate import validate
+from s4mim_jax.runs.loop import train
 
 ROOT = Path(__file__).resolve().parents[1]
 VOID, ORIGINAL_VOID = 255, 11

@@ -15,7 +15,7 @@ import numpy as np
 from provenance import command, device
 from step import one_step, prepare
 
-from s4mim_jax.command import load_config
+from s4mim_jax.config.command_line import load_config
 from s4mim_jax.training import passes
 
 # Method (a --config argument), its host, and at most how many times the host's step it may take.

@@ -29,12 +29,12 @@ CALM = (('optimizer.name', 'sgd'), ('optimizer.learning_rate', '1e-3'), ('precis
 def worker(task: dict) -> None:
     """Runs the steps here and writes losses and final parameters to task['file']."""
     import jax
-
-    from s4mim_jax.command import load_config
-    from s4mim_jax.training import create_state, make_train_step
-    from s4mim_jax.validate import validate
     from step import host_batch
     from step_grid import overrides
+
+    from s4mim_jax.config.command_line import load_config
+    from s4mim_jax.config.validation import validate
+    from s4mim_jax.training import create_state, make_train_step
     jax.config.update('jax_default_matmul_precision', 'highest')
     config = load_config(f'{task["config"]}:{task["method"]}', [*CALM, *overrides(task['set'])])
     validate(config)
@@ -93,7 +93,7 @@ def differences(reference: dict, other: dict) -> dict[str, float]:
 
 def main() -> int:
     if sys.argv[1:2] == ['--worker']:
-        from s4mim_jax.errors import InputError
+        from s4mim_jax.config.errors import InputError
         try:
             worker(json.loads(sys.argv[2]))
         except InputError as error:

@@ -18,8 +18,8 @@ import json
 import sys
 from pathlib import Path
 
-from s4mim_jax import command
-from s4mim_jax.errors import InputError
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.reporting.run_files import flat
 
 NOT_TOLD = ('data.dir', 'model.pretrained', 'seed', 'log.', 'checkpoint.')  # places, entries of their own, logging
@@ -30,7 +30,7 @@ def changed(config: dict, config_file: str) -> dict:
 
     A key that today's config no longer has is kept; one that the run's version did not have yet is not told.
     """
-    today = flat(json.loads(command.load_config(f'{config_file}:{config["method.name"]}', ()).to_json()))
+    today = flat(json.loads(command_line.load_config(f'{config_file}:{config["method.name"]}', ()).to_json()))
     return {key: value for key, value in sorted(config.items())
             if not key.startswith(NOT_TOLD) and (key not in today or today[key] != value)}
 

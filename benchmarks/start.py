@@ -35,7 +35,7 @@ def worker(record: Path, flags: list[str]) -> None:
     jax.monitoring.register_event_listener(lambda event, **_: seen.append((time.time(), event, 0.0)))
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **_: seen.append((time.time(), event, seconds)))
-    from s4mim_jax.training import loop  # noqa: F401  what `train` imports, so that it can be timed
+    from s4mim_jax.runs import loop  # noqa: F401  what `train` imports, so that it can be timed
     seen.append((time.time(), IMPORTED, 0.0))
     sys.argv = ['s4mim_jax.train', *flags]
     try:
@@ -92,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     environment = {name: value for name, value in os.environ.items() if name != 'JAX_COMPILATION_CACHE_DIR'}
     # Files that no start should be the first to read from the disk.
-    subprocess.run([sys.executable, '-c', 'import s4mim_jax.training.loop'], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, '-c', 'import s4mim_jax.runs.loop'], cwd=ROOT, env=environment, check=True)
     with tempfile.TemporaryDirectory() as folder:
         flags = [f'--config={arguments.config}', '--config.total_steps=1000', '--config.log.every=1',
                  *(f'--config.{text}' for text in arguments.set)]

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-
 import step_grid
 from matmul import matmul_flops
 from provenance import command, device
-from s4mim_jax.errors import InputError
+
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import check_batch, make_mesh, put_batch
+from s4mim_jax.planning.memory import compiled_bytes
 from s4mim_jax.training import create_state, make_train_step, passes
-from s4mim_jax.training.memory import compiled_bytes
 
 COLUMNS = (('s', 'step_s', '.3f'), ('CPU s', 'step_cpu_s', '.2f'), ('ratio', 'ratio', '.2f'),
            ('images/s', 'images_per_s', '.1f'), ('compile s', 'compile_s', '.1f'), ('GFLOP', 'gflop', '.1f'),

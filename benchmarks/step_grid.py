@@ -4,10 +4,10 @@ import argparse
 import itertools
 from typing import NamedTuple
 
-from s4mim_jax.command import load_config
-from s4mim_jax.errors import InputError
-from s4mim_jax.precision import with_precision
-from s4mim_jax.validate import CHOICES, validate
+from s4mim_jax.config.command_line import load_config
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.precision import with_precision
+from s4mim_jax.config.validation import CHOICES, validate
 
 
 class Setting(NamedTuple):

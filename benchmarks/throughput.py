@@ -4,7 +4,7 @@
         [--output=FILE.json]
 
 Against benchmarks/step.py, which waits after every step with its batch in place, this has the copies in it and lets
-the host run ahead, as training does (training/loop.py). Arrays stand in for the input pipeline.
+the host run ahead, as training does (runs/loop.py). Arrays stand in for the input pipeline.
 """
 
 import argparse
@@ -16,16 +16,16 @@ from pathlib import Path
 
 import jax
 import numpy as np
-
 from provenance import command, device
-from s4mim_jax.command import load_config
-from s4mim_jax.errors import InputError
-from s4mim_jax.parallel import check_batch, make_mesh
-from s4mim_jax.training import create_state, make_train_step, passes
-from s4mim_jax.training.feed import device_batches
-from s4mim_jax.validate import validate
 from step import host_batch
 from step_grid import overrides
+
+from s4mim_jax.config.command_line import load_config
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
+from s4mim_jax.parallel import check_batch, make_mesh
+from s4mim_jax.runs.feed import device_batches
+from s4mim_jax.training import create_state, make_train_step, passes
 
 BATCHES = 4  # different ones, over and over: what they hold does not change the time
 

@@ -5,7 +5,7 @@ as long as the V2 recipe.
 """
 
 from s4mim_jax.config import base, compose
-from s4mim_jax.recipes import Recipe, Training
+from s4mim_jax.config.recipes import Recipe, Training
 
 TRAINING = Training(20_210)
 PUBLISHED = {'v1': Recipe(crop=513, batch=8, epochs=60, learning_rate=1e-3, head_multiplier=10.0),

@@ -5,7 +5,7 @@ cross-entropy on labelled images; evaluation by sliding windows. V1 uses every p
 """
 
 from s4mim_jax.config import base, compose
-from s4mim_jax.recipes import Recipe, Training
+from s4mim_jax.config.recipes import Recipe, Training
 
 TRAINING = Training(2975, {'1_30': 100, '1_16': 186, '1_8': 372, '1_4': 744, '1_2': 1488})
 PUBLISHED = {

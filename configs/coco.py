@@ -5,7 +5,7 @@ ResNet-50 with the deep stem under the same settings.
 """
 
 from s4mim_jax.config import base, compose
-from s4mim_jax.recipes import Recipe, Training
+from s4mim_jax.config.recipes import Recipe, Training
 
 TRAINING = Training(118_287, {'1_512': 232, '1_256': 463, '1_128': 925, '1_64': 1849, '1_32': 3697})
 PUBLISHED = {'v1': Recipe(crop=513, batch=8, epochs=30, learning_rate=4e-3, head_multiplier=10.0),

@@ -9,7 +9,7 @@ trained at crop 513.
 import dataclasses
 
 from s4mim_jax.config import base, compose
-from s4mim_jax.recipes import Recipe, Training
+from s4mim_jax.config.recipes import Recipe, Training
 
 TRAINING = Training(10_582, {name: int(name) for name in ('92', '183', '366', '732', '1464', '662', '1323', '2646')})
 PUBLISHED = {'v1': Recipe(crop=321, batch=8, epochs=80, learning_rate=1e-3, head_multiplier=10.0),

@@ -6,6 +6,6 @@ __all__ = ['load']
 def __getattr__(name: str):
     # On demand: most of the package works without the checkpoint library that `load` brings.
     if name == 'load':
-        from s4mim_jax.loading import load
+        from s4mim_jax.prediction.loading import load
         return load
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

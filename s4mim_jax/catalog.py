@@ -9,15 +9,15 @@ keys of its model (widths, output stride, ..) hold for every encoder and decoder
 
 import re
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 
-from s4mim_jax import command, models
-from s4mim_jax.config import base
-from s4mim_jax.encoder_sizes import nearest_multiple, size_multiple
-from s4mim_jax.errors import InputError
+from s4mim_jax import models
+from s4mim_jax.config import base, command_line
+from s4mim_jax.config.encoder_sizes import nearest_multiple, size_multiple
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.models.resnet import RESNETS
 from s4mim_jax.models.vit import KEYS, VITS
@@ -119,7 +119,7 @@ def main(positional, config_file, overrides) -> int:
     if values.classes < 1:
         raise InputError(f'--classes={values.classes} must be at least 1')
     if config_file:
-        config = command.load_config(config_file, overrides)
+        config = command_line.load_config(config_file, overrides)
     elif overrides:
         raise InputError(f'--config.{overrides[0][0]} needs a --config=FILE')
     else:
@@ -135,7 +135,7 @@ def run() -> None:
     flags.DEFINE_string('size', ','.join(map(str, SIZE)), 'HEIGHT,WIDTH of the image')
     flags.DEFINE_integer('classes', CLASSES, 'channels of the logits')
     flags.DEFINE_bool('markdown', False, 'a table for a page instead of lines')
-    command.run(main)
+    command_line.run(main)
 
 
 if __name__ == '__main__':

@@ -6,16 +6,15 @@ python -m s4mim_jax.evaluate --workdir=runs/unimatch --split=test [--config.eval
 """
 
 import itertools
-
 from pathlib import Path
 
 import jax
 from absl import flags
 
-from s4mim_jax import command
-from s4mim_jax.errors import InputError
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import processes
-from s4mim_jax.validate import validate
 
 
 def main(positional, config_file, overrides) -> int:
@@ -28,7 +27,7 @@ def main(positional, config_file, overrides) -> int:
     if not values.workdir:
         raise InputError('--workdir is missing; name the folder of the run')
     processes.initialize(values.workdir)
-    command.compilation_cache(values.workdir)
+    command_line.compilation_cache(values.workdir)
     with processes.together():
         results = evaluate_all(values.workdir, values.checkpoint.split(','), values.weights.split(','), values.split,
                                overrides)
@@ -48,8 +47,8 @@ def evaluate_all(workdir, checkpoints, weights, split: str = 'test', overrides=(
     """
     if not set(weights) <= {'teacher', 'student'}:
         raise InputError(f'--weights={",".join(weights)}: valid are teacher, student, or both with a comma between')
-    from s4mim_jax.training import run_folder
-    from s4mim_jax.training.checkpoints import find_step
+    from s4mim_jax.runs import run_folder
+    from s4mim_jax.runs.checkpoints import find_step
     run_folder.read_config(workdir, overrides)
     for checkpoint in checkpoints:
         find_step(workdir, checkpoint)
@@ -85,7 +84,7 @@ def evaluate_run(workdir, checkpoint: str = 'best', weights: str = 'teacher', sp
     """
     from s4mim_jax import data, evaluation  # brings the input pipeline with it
     from s4mim_jax.data.progress import Progress
-    from s4mim_jax.training import checkpoints, run_folder
+    from s4mim_jax.runs import checkpoints, run_folder
     config = run_folder.read_config(workdir, overrides)
     validate(config)
     classes = run_folder.read_json(Path(workdir) / 'run.json')['classes']
@@ -131,7 +130,7 @@ def run() -> None:
     flags.DEFINE_string('split', 'test', 'train, val or test')
     processes.define_flags()
     flags.FLAGS.set_gnu_getopt(True)
-    command.run(main)
+    command_line.run(main)
 
 
 if __name__ == '__main__':

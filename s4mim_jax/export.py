@@ -14,21 +14,22 @@ import re
 import shutil
 from pathlib import Path
 
-from absl import flags
 import jax
-from jax import export
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
+from jax import export
 
-from s4mim_jax import command, models
-from s4mim_jax.errors import InputError
+from s4mim_jax import models
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.precision import compute_dtype
+from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.inference import class_values, window_values
-from s4mim_jax.exported import FORMAT, MODEL, NETWORKS, WEIGHTS, describe_settings, is_export
-from s4mim_jax.precision import compute_dtype
-from s4mim_jax.predictor import Settings, settings_from
+from s4mim_jax.prediction.exported import FORMAT, MODEL, NETWORKS, WEIGHTS, describe_settings, is_export
+from s4mim_jax.prediction.predictor import Settings, settings_from
 from s4mim_jax.pretrained.readers import write_weights
-from s4mim_jax.training import checkpoints, run_folder
-from s4mim_jax.validate import validate
+from s4mim_jax.runs import checkpoints, run_folder
 
 PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}  # asked for -> jax.export's name
 BACKENDS = {'cpu': 'cpu', 'cuda': 'gpu', 'tpu': 'tpu'}  # jax.export's name -> jax.default_backend()
@@ -172,4 +173,4 @@ if __name__ == '__main__':
     flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
     flags.DEFINE_string('sizes', None, 'HEIGHTxWIDTH at the network, with commas between')
     flags.DEFINE_string('platforms', None, 'cpu, cuda, tpu, with commas between; default: where JAX runs')
-    command.run(main)
+    command_line.run(main)

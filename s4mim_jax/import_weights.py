@@ -9,16 +9,16 @@ SOURCE is a .safetensors, .npz or .pth in one of the naming schemes of the READM
 SOURCE itself where nothing is missing.
 """
 
-from collections.abc import Callable
 import dataclasses
-from pathlib import Path
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 from absl import flags
 
 from s4mim_jax import models
-from s4mim_jax.command import run
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.command_line import run
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.pretrained import contents as file_contents
 from s4mim_jax.pretrained.description import describe, model_of
 from s4mim_jax.pretrained.matching import fit

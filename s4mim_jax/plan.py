@@ -13,8 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax import command
-from s4mim_jax.errors import InputError
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
 
 DOES_NOT_FIT = 1
 
@@ -29,7 +29,7 @@ def main(positional, config_file, overrides) -> int:
         raise InputError(f'--utilization={values.utilization:g}: a share of the peak, above 0 and at most 1')
     if values.measured_seconds is not None and not values.measured_seconds > 0:
         raise InputError(f'--measured_seconds={values.measured_seconds:g}: seconds of a step, above 0')
-    config = command.load_config(config_file, overrides)
+    config = command_line.load_config(config_file, overrides)
     _check_output(values.output)
     from s4mim_jax.planning import topologies
     where = topologies.parse(values.topology) if values.topology else None
@@ -42,7 +42,7 @@ def main(positional, config_file, overrides) -> int:
         _simulate(values.devices)
     kept = Path('~/.cache/s4mim_jax/plan').expanduser()  # there is no run folder to keep compiled programs beside
     if not where:
-        command.compilation_cache(str(kept))
+        command_line.compilation_cache(str(kept))
     from s4mim_jax.planning.plan import make_plan  # devices are asked for from here on
     plan = make_plan(config, where, batch_per_device=values.batch_per_device,
                      num_classes=values.num_classes, images=values.images, utilization=values.utilization,
@@ -78,7 +78,7 @@ def _simulate(count: int) -> None:
 
 
 if __name__ == '__main__':
-    flags.DEFINE_string('config', None, command.CONFIG_HELP)
+    flags.DEFINE_string('config', None, command_line.CONFIG_HELP)
     flags.DEFINE_string('topology', None, 'Cloud TPU slice to compile for, such as v5e:16x16 or v5litepod-256')
     flags.DEFINE_integer('devices', None, 'plan for so many simulated CPU devices', lower_bound=1)
     flags.DEFINE_integer('batch_per_device', None, 'sets config.batch.labeled and .unlabeled to this times the devices',
@@ -88,4 +88,4 @@ if __name__ == '__main__':
     flags.DEFINE_float('utilization', 0.4, 'share of the peak FLOP/s that the model of a step assumes')
     flags.DEFINE_float('measured_seconds', None, 'measured seconds of a step on one device, in place of that model')
     flags.DEFINE_string('output', None, 'JSON file to write')
-    command.run(main)
+    command_line.run(main)

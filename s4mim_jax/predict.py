@@ -14,12 +14,12 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax import command
-from s4mim_jax.data.images import decode_image
-from s4mim_jax.errors import InputError
-from s4mim_jax.loading import load
-from s4mim_jax.prediction_files import find_images, name_results, pixel_count, write_results
-from s4mim_jax.predictor import Predictor
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.prediction.files import find_images, name_results, pixel_count, write_results
+from s4mim_jax.prediction.loading import load
+from s4mim_jax.prediction.predictor import Predictor
 
 _EVERY = 2.0  # seconds between lines of progress
 LARGE = 2 ** 23  # pixels of an image from which windows are recommended
@@ -39,12 +39,12 @@ def main(positional, config_file, overrides) -> int:
         raise InputError(f'--ignore_below={values.ignore_below:g} says which pseudo-labels are kept: add '
                          '--pseudo_labels')
     if values.pseudo_labels:
-        from s4mim_jax import pseudo_label_files as pseudo_labels  # brings the readers of datasets
+        from s4mim_jax.prediction import pseudo_label_files as pseudo_labels  # brings the readers of datasets
         found = pseudo_labels.named_images(positional, output) if positional else None
     else:
         found = find_images(positional, output)
         found = found, name_results(found, output)
-    command.compilation_cache(values.workdir)
+    command_line.compilation_cache(values.workdir)
     predictor = load(values.workdir, values.checkpoint, values.weights, overrides)
     if values.pseudo_labels and predictor.config is None:
         raise InputError(f'--pseudo_labels: {values.workdir} is an exported model, which knows no dataset\n'
@@ -191,7 +191,7 @@ def run() -> None:
     flags.DEFINE_bool('pseudo_labels', False, 'write masks to correct and to train on, ignored where the network is '
                       'not sure; without images: of the run\'s unlabelled training images')
     flags.DEFINE_float('ignore_below', None, 'with --pseudo_labels: probability below which a pixel is ignored [0.9]')
-    command.run(main)
+    command_line.run(main)
 
 
 if __name__ == '__main__':

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax import command
-from s4mim_jax.errors import InputError
-from s4mim_jax.training.progress import duration
-from s4mim_jax.training.run_folder import prepare, read_json
-from s4mim_jax.validate import validate
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
+from s4mim_jax.runs.run_folder import prepare, read_json
+from s4mim_jax.runs.throughput import duration
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'shapes.py'
 HOST = 'supervised'
@@ -31,7 +31,7 @@ def main(positional, config_file, overrides) -> int:
     if values.steps < 1:
         raise InputError(f'--steps={values.steps}: must be at least 1')
     for method in (HOST, values.method):  # a wrong name ends here, not after the first run
-        validate(command.load_config(f'{CONFIG}:{method}', overrides))
+        validate(command_line.load_config(f'{CONFIG}:{method}', overrides))
     folder, started = prepare(values.output), time.monotonic()
     extra = [f'--config.{key}={text}' for key, text in overrides]
     name, scores = values.method.partition(',')[0], {}
@@ -62,7 +62,7 @@ def call(module: str, *arguments: str) -> None:
 def write_photos(folder: Path, workdir: Path) -> Path:
     """Writes a few test images as files, as if they were a user's own."""
     from s4mim_jax import data
-    from s4mim_jax.training.run_folder import read_config
+    from s4mim_jax.runs.run_folder import read_config
     folder.mkdir(exist_ok=True)
     source = data.open_source(read_config(workdir).data)
     for sample in data.evaluation_split(source, 'test')[:DRAWN]:
@@ -88,4 +88,4 @@ if __name__ == '__main__':
     flags.DEFINE_string('output', 'quickstart', 'folder for everything')
     flags.DEFINE_string('method', METHOD, 'the method beside labelled-only, with settings: METHOD,key=value')
     flags.DEFINE_integer('steps', STEPS, 'updates of each of the two runs')
-    command.run(main)
+    command_line.run(main)

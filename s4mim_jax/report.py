@@ -9,8 +9,8 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax import command
-from s4mim_jax.errors import InputError
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
 
 
 def main(positional, config_file, overrides) -> int:
@@ -47,7 +47,8 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
     Raises:
       InputError: no such folder, no run that can be used, or the output cannot be written.
     """
-    from s4mim_jax.reporting import checks, curves, groups as grouping, heatmaps, page, run_files, tables
+    from s4mim_jax.reporting import checks, curves, heatmaps, page, run_files, tables
+    from s4mim_jax.reporting import groups as grouping
     paths, problems = run_files.find_runs(folders)
     runs = []
     for path in paths:
@@ -83,7 +84,7 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
 
 def _predictions(groups, images, overrides):
     from s4mim_jax.reporting import mosaic, page, predictions
-    command.compilation_cache(str(groups[0].first.path))
+    command_line.compilation_cache(str(groups[0].first.path))
     galleries, notes = predictions.predict(groups, images, overrides, say=lambda line: print(line, flush=True))
     return page.Section('Predictions', pictures=mosaic.gallery_pictures(galleries), notes=notes)
 
@@ -97,7 +98,7 @@ def run() -> None:
     flags.DEFINE_string('output', None, 'folder for index.html, report.md and the plots')
     flags.DEFINE_integer('images', 6, 'images on which predictions are shown, 0 = none')
     flags.FLAGS.set_gnu_getopt(True)  # options may follow the folders
-    command.run(main)
+    command_line.run(main)
 
 
 if __name__ == '__main__':

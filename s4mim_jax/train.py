@@ -5,13 +5,13 @@ python -m s4mim_jax.train --config=configs/camvid.py:unimatch,split=1_16 --workd
 
 from absl import flags
 
-from s4mim_jax import command
-from s4mim_jax.errors import InputError
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import processes
-from s4mim_jax.validate import validate
 
 WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the run; an interrupted run in it is continued')
-flags.DEFINE_string('config', None, command.CONFIG_HELP)
+flags.DEFINE_string('config', None, command_line.CONFIG_HELP)
 processes.define_flags()
 
 
@@ -20,14 +20,14 @@ def main(positional, config_file, overrides) -> int:
         raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
     if not WORKDIR.value:
         raise InputError('--workdir is missing; name the folder of the run')
-    config = command.load_config(config_file, overrides)
+    config = command_line.load_config(config_file, overrides)
     validate(config)
     processes.initialize(WORKDIR.value)
-    command.compilation_cache(WORKDIR.value)
+    command_line.compilation_cache(WORKDIR.value)
     with processes.together():
-        from s4mim_jax.training.loop import train  # brings the input pipeline with it
+        from s4mim_jax.runs.loop import train  # brings the input pipeline with it
         return train(config, WORKDIR.value)
 
 
 if __name__ == '__main__':
-    command.run(main)
+    command_line.run(main)

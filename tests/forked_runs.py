@@ -21,7 +21,7 @@ end_with_parent()
 import orbax.checkpoint, s4mim_jax.data.tensorflow_setup
 from clu import metric_writers
 from s4mim_jax import command, train
-import s4mim_jax.training.loop
+import s4mim_jax.runs.loop
 
 print('ready', flush=True)
 for line in sys.stdin:

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from s4mim_jax import command, terms
-from s4mim_jax.validate import validate
+from s4mim_jax import terms
+from s4mim_jax.config import command_line
+from s4mim_jax.config.validation import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'ablation'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import ablation  # noqa: E402
-import ablation_table  # noqa: E402
-from arms import ARMS, FOUR, THREE  # noqa: E402
+import ablation
+import ablation_table
+from arms import ARMS, THREE
 
 
 def readme_settings():
@@ -32,7 +33,7 @@ def readme_settings():
 
 def config_of(arm):
     overrides = [tuple(text.split('=', 1)) for text in readme_settings()[0]]
-    config = command.load_config(f'{ROOT}/configs/shapes.py:{ARMS[arm].argument}', overrides)
+    config = command_line.load_config(f'{ROOT}/configs/shapes.py:{ARMS[arm].argument}', overrides)
     validate(config)
     return config
 

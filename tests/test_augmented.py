@@ -8,7 +8,7 @@ from test_inference import WEIGHTS, pictures, positional
 
 from s4mim_jax import evaluation
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.evaluation.augmented import scaled_size
 from s4mim_jax.evaluation.inference import Protocol, class_values, protocol_from
 from s4mim_jax.models.resize import resize_bilinear

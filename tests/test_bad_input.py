@@ -10,7 +10,8 @@ from absl.testing import flagsaver
 from PIL import Image
 from test_train import ROOT, TINY, make_dataset
 
-from s4mim_jax import command, train
+from s4mim_jax import train
+from s4mim_jax.config import command_line
 
 
 @pytest.fixture(scope='module')
@@ -31,7 +32,7 @@ def refuse(monkeypatch, capsys, dataset, workdir, *extra, method='fixmatch', con
                                       f'--config.data.dir={dataset}', *TINY, '--config.batch.labeled=8',
                                       '--config.batch.unlabeled=8', *extra])
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
-        command.run(train.main)
+        command_line.run(train.main)
     message = capsys.readouterr().err
     assert exit_.value.code == 2, message
     lines = message.strip().splitlines()
@@ -156,11 +157,11 @@ def test_weights_of_another_architecture(monkeypatch, capsys, good, tmp_path):
 
 @pytest.mark.parametrize('change', ['--config.model.width=8', '--config.model.norm=group', 'classes'])
 def test_checkpoint_of_another_model(monkeypatch, capsys, dataset, tmp_path, change):
-    from s4mim_jax.training.checkpoints import Checkpoints
+    from s4mim_jax.runs.checkpoints import Checkpoints
     from s4mim_jax.training import create_state
     monkeypatch.setattr(sys, 'argv', ['train'])
     overrides = [item.removeprefix('--config.').partition('=')[::2] for item in TINY]
-    config = command.load_config(f'{ROOT}/configs/shapes.py:fixmatch', overrides)
+    config = command_line.load_config(f'{ROOT}/configs/shapes.py:fixmatch', overrides)
     checkpoints = Checkpoints(tmp_path / 'run')
     checkpoints.save(create_state(config, 3), {'best_step': None, 'best_miou': None, 'sums': {}})
     checkpoints.close()

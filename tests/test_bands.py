@@ -11,13 +11,13 @@ from PIL import Image
 
 from s4mim_jax import data
 from s4mim_jax.config import base
-from s4mim_jax.data import tiff
-from s4mim_jax.data.facts import ImageFacts, image_facts
-from s4mim_jax.data.images import decode_image
-from s4mim_jax.data.pixel_format import PixelFormat, pixel_format
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
+from s4mim_jax.data.files import tiff
+from s4mim_jax.data.files.facts import ImageFacts, image_facts
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.files.pixel_format import PixelFormat, pixel_format
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.errors import InputError
-from s4mim_jax.validate import validate
 
 DRAW = np.random.default_rng(0)
 DEEP = DRAW.integers(0, 4096, (37, 53, 5), dtype=np.uint16)

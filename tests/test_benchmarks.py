@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.training import create_state, make_train_step
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import input as input_benchmark  # noqa: E402
-import matmul  # noqa: E402
-import methods  # noqa: E402
-import parity  # noqa: E402
-import provenance  # noqa: E402
-import step  # noqa: E402
-import step_grid  # noqa: E402
+import input as input_benchmark
+import matmul
+import methods
+import parity
+import provenance
+import step
+import step_grid
 
 NARROW = ['--set', 'model.width=8', '--set', 'model.decoder_width=8', '--set', 'model.low_level_width=4']
 

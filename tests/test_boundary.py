@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from s4mim_jax import evaluation
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.boundary import band, boundary_confusion
-from s4mim_jax.validate import validate
 
 IGNORE = 255
 

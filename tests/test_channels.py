@@ -10,7 +10,7 @@ import tiny
 import tiny_run
 
 from s4mim_jax import models, views
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step

@@ -8,8 +8,8 @@ import pytest
 from dataset_trees import data_config, write_folder, write_image, write_mask
 from PIL import Image
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source
-from s4mim_jax.errors import InputError
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_empty_and_missing_file(root):
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of the files that are really looked at."""
-    from s4mim_jax.data import walk
+    from s4mim_jax.data.files import walk
     names = []
 
     def spy(read):
@@ -239,8 +239,8 @@ def test_progress_says_rate_and_rest(capsys, monkeypatch):
 def test_a_rotated_tiff_has_its_decoded_size():
     from io import BytesIO
 
-    from s4mim_jax.data.facts import image_facts
-    from s4mim_jax.data.images import decode_image
+    from s4mim_jax.data.files.facts import image_facts
+    from s4mim_jax.data.files.images import decode_image
     image, file = Image.fromarray(np.zeros((20, 30, 3), np.uint8)), BytesIO()
     tags = Image.Exif()
     tags[0x0112] = 6  # turned by a quarter

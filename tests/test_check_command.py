@@ -12,12 +12,12 @@ import pytest
 from dataset_trees import data_config, write_folder, write_image, write_lists, write_mask, write_voc
 from PIL import Image
 
-from s4mim_jax import command
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, evaluation_split, open_source, training_split
 from s4mim_jax.data.check import pictures
 from s4mim_jax.data.check.__main__ import check
 from s4mim_jax.data.check.table import valid_values
-from s4mim_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +29,7 @@ def root(tmp_path):
 
 def run(root, *settings, method='unimatch', name='folder', **options):
     overrides = [('data.dir', str(root)), ('data.name', name), *(s.split('=', 1) for s in settings)]
-    return check(command.load_config(f'{ROOT}/configs/folder.py:{method}', overrides), **options)
+    return check(command_line.load_config(f'{ROOT}/configs/folder.py:{method}', overrides), **options)
 
 
 def findings(result, kind):
@@ -185,7 +185,7 @@ def test_copies_and_shared_images(root):
 def test_an_id_in_train_and_val(tmp_path):
     write_voc(tmp_path, val=('2009_9', '2007_1'))
     result = run(tmp_path, name='voc')
-    assert findings(result, 'trained on and in val') == ['2007_1.jpg'] 
+    assert findings(result, 'trained on and in val') == ['2007_1.jpg']
     assert result['same'] == {'labeled': 'train', 'unlabeled': 'train', 'test': 'val'}
 
 

@@ -10,12 +10,12 @@ import tiny
 import tiny_network
 
 from s4mim_jax import terms
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import Collectives, make_mesh
+from s4mim_jax.runs.class_weights import balanced, with_class_weights
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.class_weights import balanced, with_class_weights
 from s4mim_jax.training.step import _value
-from s4mim_jax.validate import validate
 
 DRAW = np.random.default_rng(0)
 LOGITS = DRAW.normal(size=(2, 5, 6, 3)).astype(np.float32)

@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from s4mim_jax.pseudo_labels import coherence_table
-from s4mim_jax.training.coherence import with_coherence_table
+from s4mim_jax.runs.coherence import with_coherence_table
 
 
 def test_coherence_table_of_a_small_map():

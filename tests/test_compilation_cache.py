@@ -9,11 +9,11 @@ import jax
 import pytest
 import tiny_run
 
-from s4mim_jax import command
+from s4mim_jax.config import command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import start  # noqa: E402
+import start
 
 SETTINGS = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
 TINY = ['--config.total_steps=400', '--config.log.every=1', '--config.log.images=0', '--config.model.width=4',
@@ -37,14 +37,14 @@ def test_the_folder_is_beside_the_run_folder(settings, monkeypatch, tmp_path):
                             ('runs/one/', f'{tmp_path}/runs/.jax_cache'),
                             ('gs://bucket/runs/one', 'gs://bucket/runs/.jax_cache'),
                             ('gs://bucket/one/', 'gs://bucket/.jax_cache')):
-        command.compilation_cache(workdir)
+        command_line.compilation_cache(workdir)
         assert settings() == folder
 
 
 def test_the_environment_decides_before_the_run_folder(settings, monkeypatch, tmp_path):
     monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path))
     jax.config.update('jax_compilation_cache_dir', str(tmp_path))  # as JAX reads it at its import
-    command.compilation_cache('/elsewhere/run')
+    command_line.compilation_cache('/elsewhere/run')
     assert settings() == str(tmp_path)
 
 

@@ -1,10 +1,10 @@
 """Every form of a convolution equals XLA's own, values and gradients."""
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from s4mim_jax.models import conv, conv_forms
 

@@ -6,14 +6,22 @@ import types
 from pathlib import Path
 
 import pytest
-from dataset_trees import data_config, write_ade20k, write_cityscapes, write_coco, write_folder, write_image, write_mask
-from dataset_trees import write_voc
+from dataset_trees import (
+    data_config,
+    write_ade20k,
+    write_cityscapes,
+    write_coco,
+    write_folder,
+    write_image,
+    write_mask,
+    write_voc,
+)
 
-from s4mim_jax import command
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.data import check_samples, evaluation_split, open_source, source, training_split
-from s4mim_jax.errors import InputError
 from s4mim_jax.planning import dataset
-from s4mim_jax.validate import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -84,7 +92,7 @@ def test_the_readers_example_is_true(tmp_path, monkeypatch):
 @pytest.mark.parametrize('method', ['unimatch', 'supervised', 's4mim'])
 def test_configs(monkeypatch, tmp_path, name, classes, method):
     monkeypatch.setenv('S4MIM_DATA', str(tmp_path))
-    config = command.load_config(f'{ROOT}/configs/{name}.py:{method},split=1_8', [])
+    config = command_line.load_config(f'{ROOT}/configs/{name}.py:{method},split=1_8', [])
     validate(config)
     assert config.data.name == name and config.data.split == '1_8' and config.method.name == method
     known = dataset.look_up(config, unlabeled=True)
@@ -98,22 +106,22 @@ def test_configs(monkeypatch, tmp_path, name, classes, method):
 def test_what_a_plan_knows_without_data(monkeypatch, tmp_path, name, classes):
     monkeypatch.setenv('S4MIM_DATA', str(tmp_path))
     monkeypatch.setenv('HOME', str(tmp_path))
-    config = command.load_config(f'{ROOT}/configs/voc.py:unimatch', [('data.name', name)])
+    config = command_line.load_config(f'{ROOT}/configs/voc.py:unimatch', [('data.name', name)])
     assert dataset.look_up(config, unlabeled=True).num_classes == classes
 
 
 def test_a_plan_counts_the_images_that_are_there(tmp_path):
     write_cityscapes(tmp_path)
     overrides = [('data.dir', str(tmp_path)), ('data.split', 'seeded:1/4')]
-    config = command.load_config(f'{ROOT}/configs/cityscapes.py:unimatch', overrides)
+    config = command_line.load_config(f'{ROOT}/configs/cityscapes.py:unimatch', overrides)
     assert dataset.look_up(config, unlabeled=True)[:2] == (19, 3)
     assert dataset.look_up(config, unlabeled=False)[:2] == (19, 1)
 
 
 def test_a_plan_of_an_unknown_dataset():
-    config = command.load_config(f'{ROOT}/configs/voc.py:unimatch', [('data.name', 'tfds:fields')])
+    config = command_line.load_config(f'{ROOT}/configs/voc.py:unimatch', [('data.name', 'tfds:fields')])
     with pytest.raises(InputError, match='data.name=tfds:fields: the number of classes is unknown'):
         dataset.look_up(config, unlabeled=True)
-    config = command.load_config(f'{ROOT}/configs/voc.py:unimatch', [('data.name', 'imagenet')])
+    config = command_line.load_config(f'{ROOT}/configs/voc.py:unimatch', [('data.name', 'imagenet')])
     with pytest.raises(InputError, match='imagenet: unknown dataset\nvalid: ade20k, camvid'):
         dataset.look_up(config, unlabeled=True)

@@ -10,7 +10,7 @@ from test_vit import doubled, settings, shaken
 
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.initial import leaf_shapes
 
 

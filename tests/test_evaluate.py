@@ -14,7 +14,7 @@ from PIL import Image
 
 from s4mim_jax import data, evaluation, views
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.evaluate import evaluate_run
 from s4mim_jax.evaluation.results import format_table, write_result
 from s4mim_jax.models.resize import resize_bilinear

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from pipeline_world import World, config, encoded, flat, photograph
 from PIL import Image
+from pipeline_world import World, config, encoded, flat, photograph
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import evaluation_batches, network_size
-from s4mim_jax.errors import InputError
 
 
 def evaluated(world, c, **options):

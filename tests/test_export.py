@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import s4mim_jax
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.evaluation import make_evaluator
 from s4mim_jax.export import export_run
 

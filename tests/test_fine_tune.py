@@ -6,7 +6,7 @@ import pytest
 import tiny
 import tiny_run
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.training import create_state
 from s4mim_jax.training.initial import initial_variables
 

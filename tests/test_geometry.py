@@ -6,10 +6,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
+from pipeline_world import encoded, photograph
 
 from s4mim_jax.data import geometry
 from s4mim_jax.data.tensorflow_setup import tf
-from pipeline_world import encoded, photograph
 
 TOP = 2 ** 32 - 1
 # Pillow rounds to 8 bits after each of its two passes, and rounds its weights: two levels of 255.

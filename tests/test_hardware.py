@@ -7,10 +7,10 @@ import pytest
 import tiny
 
 from configs import cityscapes, voc
-from s4mim_jax import hardware
-from s4mim_jax.command import load_config
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.command_line import load_config
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import make_mesh
+from s4mim_jax.planning import hardware
 from s4mim_jax.planning.program import compile_step
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s4mim_jax.data.facts import image_facts, mask_facts
-from s4mim_jax.data.images import decode_image, decode_mask
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.facts import image_facts, mask_facts
+from s4mim_jax.data.files.images import decode_image, decode_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 GRAY = RGB[:, :, 0]

@@ -14,7 +14,7 @@ from torch_reference_dpt import DPT
 
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.import_weights import convert
 from s4mim_jax.pretrained import import_variables
 

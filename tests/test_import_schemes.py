@@ -1,19 +1,19 @@
 """Which networks a file is found to be, what of it is taken, and what is refused. Nothing here needs PyTorch."""
 
-from pathlib import Path
 import re
+from pathlib import Path
 
 import ml_dtypes
 import network_files
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 import tiny
 import torchvision_files as files
+from safetensors.numpy import save_file
 
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.import_weights import convert, open_source
 from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.pretrained import import_variables

@@ -1,21 +1,21 @@
 """Pretrained encoders: exact, complete, and every file that does not fit is refused by name."""
 
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torchvision_files as files
 from PIL import Image
 from safetensors.numpy import load_file, save_file
-import torchvision_files as files
 
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.import_weights import convert
 from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.pretrained import import_variables

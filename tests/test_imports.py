@@ -34,7 +34,7 @@ def test_tensorflow_is_imported_under_data_only():
                                         'import orbax', 'from orbax')):
                 found.add(path.relative_to(ROOT / 's4mim_jax').as_posix())
     outside = {name for name in found if not name.startswith('data/')}
-    assert outside == {'training/checkpoints.py', 'training/monitoring.py'}
+    assert outside == {'runs/checkpoints.py', 'runs/monitoring.py'}
 
 
 def imported(module: str, tree: ast.AST, modules: set[str]) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from s4mim_jax import evaluation, views
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.evaluation import inference
 from s4mim_jax.evaluation.inference import Protocol
 from s4mim_jax.evaluation.own_size import decide, resize_rows

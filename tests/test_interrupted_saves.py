@@ -16,7 +16,7 @@ import pytest
 from forked_runs import Starter
 from test_train import TINY, lines, make_dataset, parameters
 
-from s4mim_jax.training.storage import StorageError, finished_steps
+from s4mim_jax.runs.storage import StorageError, finished_steps
 
 STEPS, KILLS = 40, 20
 pytestmark = pytest.mark.slow

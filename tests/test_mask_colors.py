@@ -6,8 +6,8 @@ from dataset_trees import data_config, write_image
 from PIL import Image
 
 from s4mim_jax import data
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.samples import read_label
-from s4mim_jax.errors import InputError
 
 COLORS = np.array([[0, 0, 0], [0, 200, 0], [250, 10, 30]], np.uint8)
 LINES = '0 ground 0 0 0\n1 leaf 0 200 0\n2 stone 250 10 30\n255 void 255 255 255\n255 border 128 128 128\n'

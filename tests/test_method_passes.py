@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from configs import shapes
 from s4mim_jax import models
-from s4mim_jax.config import _methods
+from s4mim_jax.config.keys import _methods
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.passes import describe, table

@@ -5,10 +5,10 @@ import tiny
 
 from configs import shapes
 from s4mim_jax import terms
-from s4mim_jax.config import _methods
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.keys import _methods
+from s4mim_jax.config.validation import validate
 from s4mim_jax.training.passes import plan, table
-from s4mim_jax.validate import validate
 
 METHODS = _methods(shapes.__file__)
 UNION = (('x', 'w'), ('s1',), ('x_masked', 'w_masked', 's1_masked'))

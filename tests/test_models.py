@@ -2,14 +2,15 @@
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec as P
 import numpy as np
 import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from s4mim_jax import models
-from s4mim_jax.command import load_config
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.command_line import load_config
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.models.initial import init_leaves, leaf_shapes
 from s4mim_jax.models.layers import Style, block

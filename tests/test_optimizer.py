@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.training.optimizer import base_learning_rate, make_optimizer, parameter_groups, schedule
 
 

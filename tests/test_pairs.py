@@ -12,10 +12,10 @@ import tiny
 
 from s4mim_jax import catalog, models
 from s4mim_jax.config import base
+from s4mim_jax.config.validation import validate
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.state import abstract_state
-from s4mim_jax.validate import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = [(encoder, decoder) for encoder in models.ENCODERS for decoder in models.DECODERS]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.training import panels
+from s4mim_jax.runs import panels
 from s4mim_jax.views import MEAN, STD, normalize
 from s4mim_jax.views.masked import Masked
 

@@ -1,10 +1,10 @@
 """The pixel decoder equals decoding class by class, and nothing crosses from one class to another."""
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from s4mim_jax.models.pixel_decoder import PixelDecoder, gated_conv, pixel_shuffle
 

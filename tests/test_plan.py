@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models import conv
 from s4mim_jax.parallel.hlo import Instruction
 from s4mim_jax.planning import dataset, report

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.models.pixel_decoder import gated_conv
 from configs import voc
-from s4mim_jax.precision import compute_dtype, with_precision
+from s4mim_jax.config.precision import compute_dtype, with_precision
+from s4mim_jax.models.pixel_decoder import gated_conv
 from s4mim_jax.training import create_state, make_train_step
 
 ROUNDING = 2.0**-8  # of a number to bfloat16, relative: eight bits of significand

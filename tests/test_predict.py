@@ -13,13 +13,13 @@ from PIL import Image
 
 import s4mim_jax
 from s4mim_jax import evaluation, views
-from s4mim_jax.data.pixel_format import PLAIN
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.pixel_format import PLAIN
 from s4mim_jax.evaluation.inference import Protocol
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.predict import predict_files
-from s4mim_jax.prediction_files import find_images, name_results, write_results
-from s4mim_jax.predictor import Settings
+from s4mim_jax.prediction.files import find_images, name_results, write_results
+from s4mim_jax.prediction.predictor import Settings
 
 
 def touch(root, *names):

@@ -7,7 +7,7 @@ import pytest
 import tiny_run
 from process_world import Run, assert_metrics_close, metrics
 
-from s4mim_jax.training.storage import finished_steps
+from s4mim_jax.runs.storage import finished_steps
 
 METHOD = 'fixmatch_ema,split=seeded:1/2'
 # What is compared is the arithmetic: no pixel sits at the threshold, and small steps do not amplify rounding.
@@ -46,7 +46,8 @@ def test_two_processes_train_as_one(root, alone):
 def compare_parameters(one, other):
     import jax
     import numpy as np
-    from s4mim_jax.training import checkpoints, run_folder
+
+    from s4mim_jax.runs import checkpoints, run_folder
     for weights in ('student', 'teacher'):
         a, b = (checkpoints.restore_weights(folder, run_folder.read_config(folder), tiny_run.tiny.CLASSES, 'latest',
                                             weights)[0] for folder in (one, other))

@@ -11,11 +11,11 @@ from dataset_trees import data_config, write_image
 from PIL import Image
 
 from s4mim_jax import data, load
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.samples import read_label
-from s4mim_jax.errors import InputError
 from s4mim_jax.predict import predict_files
-from s4mim_jax.pseudo_label_files import PseudoLabels, named_images, unlabelled_images
-from s4mim_jax.training.loop import train
+from s4mim_jax.prediction.pseudo_label_files import PseudoLabels, named_images, unlabelled_images
+from s4mim_jax.runs.loop import train
 
 PALETTE = np.array([[0, 0, 0], [255, 0, 0], [0, 128, 64]], np.uint8)
 NAMES = ('ground', 'leaf', 'stone')

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from dataset_trees import data_config, write_ade20k, write_mask
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, evaluation_split, open_source, training_split
-from s4mim_jax.data.ade20k import CLASSES, OBJECTS, PALETTE
-from s4mim_jax.errors import InputError
+from s4mim_jax.data.readers.ade20k import CLASSES, OBJECTS, PALETTE
 
 
 def open_it(root, **settings):

@@ -3,8 +3,8 @@
 import pytest
 from dataset_trees import data_config, write_coco, write_mask
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, evaluation_split, open_source, training_split
-from s4mim_jax.errors import InputError
 
 
 def open_it(root):

@@ -8,11 +8,10 @@ import pytest
 import tensorflow_datasets as tfds
 from dataset_trees import data_config
 
-from s4mim_jax import command
-from s4mim_jax.config import base
+from s4mim_jax.config import base, command_line
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_batches, training_split
-from s4mim_jax.data.images import decode_image, decode_mask
-from s4mim_jax.errors import InputError
+from s4mim_jax.data.files.images import decode_image, decode_mask
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (12, 16)
@@ -274,6 +273,6 @@ def test_keys_of_another_reader(tmp_path, key):
 def test_keys_on_the_command_line():
     overrides = [('data.name', 'tfds:fields'), ('data.tfds_image', 'photo'), ('data.tfds_label', 'area'),
                  ('data.tfds_splits', 'train=train[:6],val=train[6:]')]
-    data = command.load_config(f'{ROOT}/configs/folder.py:unimatch', overrides).data
+    data = command_line.load_config(f'{ROOT}/configs/folder.py:unimatch', overrides).data
     assert (data.name, data.tfds_image, data.tfds_label) == ('tfds:fields', 'photo', 'area')
     assert data.tfds_splits == 'train=train[:6],val=train[6:]'

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from configs import ade20k, camvid, cityscapes, coco, voc
-from s4mim_jax.config import _methods, base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config import base
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.keys import _methods
+from s4mim_jax.config.recipes import Training, choose
+from s4mim_jax.config.validation import CHOICES, validate
 from s4mim_jax.evaluation import MODES
-from s4mim_jax.recipes import Training, choose
 from s4mim_jax.training.optimizer import base_learning_rate
-from s4mim_jax.validate import CHOICES, validate
 
 CONFIGS = {'voc': voc, 'cityscapes': cityscapes, 'ade20k': ade20k, 'coco': coco}
 V1 = {'optimizer.name': 'sgd', 'optimizer.momentum': 0.9, 'optimizer.weight_decay': 1e-4, 'model.encoder': 'resnet50',

@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxprs_in_params
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 from plain_s4mc import naive_union
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.pseudo_labels import margin, neighbor_union, partition_threshold
 
 # Worked examples: class scores of a 3 x 3 map and, for each connectivity, the refined scores and margins.

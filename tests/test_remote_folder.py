@@ -13,10 +13,10 @@ import pytest
 from etils import epath
 from etils.epath import backend, gpath, register
 
-from s4mim_jax.errors import InputError
-from s4mim_jax.training import run_folder, storage
-from s4mim_jax.training.checkpoints import Checkpoints
-from s4mim_jax.training.monitoring import Monitor
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.runs import run_folder, storage
+from s4mim_jax.runs.checkpoints import Checkpoints
+from s4mim_jax.runs.monitoring import Monitor
 
 
 class ObjectStore(type(backend.tf_backend)):
@@ -32,8 +32,9 @@ class ObjectStore(type(backend.tf_backend)):
 @pytest.fixture
 def ram(monkeypatch, request):
     """An empty folder ram://NAME, for which etils' path is taught the scheme as it knows gs://."""
-    from s4mim_jax.data import tensorflow_setup  # noqa: F401
     import tensorflow as tf
+
+    from s4mim_jax.data import tensorflow_setup  # noqa: F401
     chosen = gpath.PosixGPath._backend.fget
     monkeypatch.setattr(gpath, '_URI_PREFIXES', (*gpath._URI_PREFIXES, 'ram://'))
     monkeypatch.setattr(gpath, '_URI_SCHEMES', gpath._URI_SCHEMES | {'ram'})

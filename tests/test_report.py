@@ -3,11 +3,10 @@
 
 import numpy as np
 import pytest
+from report_world import groups_of, make, text
 
 from s4mim_jax.report import make_report
 from s4mim_jax.reporting import curves, heatmaps, statistics, tables
-
-from report_world import groups_of, make, text, world
 
 
 def test_summary_numbers(world):

@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 import tiny_run
 from PIL import Image
+from report_world import PROTOCOL, groups_of, make, text
 
 import s4mim_jax
 from s4mim_jax import data
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.report import make_report
 from s4mim_jax.reporting import mosaic, predictions, run_files
-
-from report_world import PROTOCOL, groups_of, make, text, world
 
 ROOT = Path(__file__).resolve().parents[1]
 

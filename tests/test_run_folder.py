@@ -6,9 +6,10 @@ import stat
 import jax
 import pytest
 
-from s4mim_jax.errors import InputError
-from s4mim_jax.training import memory, run_folder
-from s4mim_jax.training.checkpoints import Checkpoints, restore_weights
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.planning import memory
+from s4mim_jax.runs import run_folder
+from s4mim_jax.runs.checkpoints import Checkpoints, restore_weights
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from s4mim_jax.command import load_config
+from s4mim_jax.config.command_line import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import searches  # noqa: E402
+import searches
 
 SHAPES = str(ROOT / 'configs' / 'shapes.py')
 

@@ -7,7 +7,7 @@ import pytest
 import tiny
 from plain_s4mc import bilinear, lower_quantile, naive_margin, naive_union
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Maps, neighbor_union, select
 from s4mim_jax.terms import filtered_cross_entropy

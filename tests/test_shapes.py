@@ -9,12 +9,12 @@ import pytest
 from dataset_trees import data_config
 from PIL import Image
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_split
-from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.files.images import decode_image, decode_mask
 from s4mim_jax.data.shapes import builder, reader
 from s4mim_jax.data.shapes.chance import Chance, hsv, value_noise, wave
 from s4mim_jax.data.shapes.scene import CLASSES, PALETTE, SIZE, draw
-from s4mim_jax.errors import InputError
 
 # Of the pixels and labels of twelve examples. It changes only with Shapes.VERSION.
 DIGEST = 'e872963871bb4474a747212e3a2a2ac79429bc43b554eb13d0a32760f47c219b'

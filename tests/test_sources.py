@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from dataset_trees import data_config, write_folder, write_image, write_mask, write_voc
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_split
 from s4mim_jax.data.classes import read_classes, voc_palette
 from s4mim_jax.data.source import mask_lookup
-from s4mim_jax.errors import InputError
 
 REAL = os.environ.get('S4MIM_DATA', '')
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from dataset_trees import data_config, write_folder, write_image, write_lists, write_mask
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import evaluation_split, open_source, training_split
-from s4mim_jax.errors import InputError
 
 
 def ids(samples):
@@ -109,7 +109,7 @@ def rare(tmp_path_factory):
 
 
 def seen_classes(source, samples):
-    from s4mim_jax.data.images import decode_mask
+    from s4mim_jax.data.files.images import decode_mask
     return {int(v) for s in samples for v in np.unique(decode_mask(source.read_bytes(s.mask), s.id))}
 
 

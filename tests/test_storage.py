@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import make_mesh, state_shardings
-from s4mim_jax.training import run_folder, storage
-from s4mim_jax.training.checkpoints import Checkpoints, restore_weights
-from s4mim_jax.training.monitoring import Monitor, truncate
+from s4mim_jax.runs import run_folder, storage
+from s4mim_jax.runs.checkpoints import Checkpoints, restore_weights
+from s4mim_jax.runs.monitoring import Monitor, truncate
 from s4mim_jax.training.state import TrainState
 
 # ---------------------------------------------------------------- retention
@@ -217,7 +217,7 @@ import pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from test_storage import digest, settings
 from s4mim_jax.parallel import make_mesh
-from s4mim_jax.training.checkpoints import Checkpoints
+from s4mim_jax.runs.checkpoints import Checkpoints
 config = settings()
 checkpoints = Checkpoints(sys.argv[2])
 state, loop = checkpoints.restore(config, 5, make_mesh(config))

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pipeline_world import World, config, encoded, flat, photograph
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import tensorflow_setup, training_batches
-from s4mim_jax.errors import InputError
 
 UPRIGHT = dict(scale=(1.0, 1.0), flip=False)
 

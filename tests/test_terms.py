@@ -9,13 +9,13 @@ import pytest
 import tiny
 
 from s4mim_jax import terms
+from s4mim_jax.config.validation import validate
+from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target, blend, decay_at
 from s4mim_jax.terms.supervised import hard_pixels
 from s4mim_jax.training.passes import describe, plan
 from s4mim_jax.training.perturbation import channel_dropout, complementary_masks
 from s4mim_jax.training.step import _value
-from s4mim_jax.parallel import Collectives
-from s4mim_jax.validate import validate
 
 DRAW = np.random.default_rng(0)
 LOGITS = DRAW.normal(size=(2, 5, 6, 4)).astype(np.float32) * 3

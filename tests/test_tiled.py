@@ -12,9 +12,9 @@ import tiny_run
 from PIL import Image
 
 import s4mim_jax
-from s4mim_jax import predictor as predictor_module
 from s4mim_jax.evaluation.inference import Protocol, infer
 from s4mim_jax.evaluation.tiled import predict_tiled
+from s4mim_jax.prediction import predictor as predictor_module
 
 WEIGHTS = np.random.default_rng(5).normal(size=(3, 6)).astype(np.float32)
 

@@ -206,7 +206,7 @@ def test_union_runs_end_to_end(dataset, environment, tmp_path):
     again = run(environment, dataset, tmp_path, *more, method='union', steps=4)
     assert again.returncode == 0, again.stderr
     assert 'going on from step 3' in again.stdout
-    from s4mim_jax.training import run_folder
-    from s4mim_jax.training.checkpoints import restore_weights
+    from s4mim_jax.runs import run_folder
+    from s4mim_jax.runs.checkpoints import restore_weights
     variables, step, weights = restore_weights(tmp_path, run_folder.read_config(tmp_path), 3, 'latest')
     assert (step, weights) == (4, 'teacher') and set(variables['params']) == {'encoder', 'decoder'}

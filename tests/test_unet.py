@@ -9,14 +9,14 @@ import tiny
 from configs import folder
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import read, validate
 from s4mim_jax.models import build_model
 from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.unet import UpConv
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.optimizer import base_learning_rate
-from s4mim_jax.validate import read, validate
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masked import mask_view
 

@@ -7,9 +7,10 @@ import pytest
 import tiny
 
 from s4mim_jax import models
+from s4mim_jax.config.encoder_sizes import feature_stride, size_multiple
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.data.sizes import network_size
-from s4mim_jax.encoder_sizes import feature_stride, size_multiple
-from s4mim_jax.errors import InputError
 from s4mim_jax.evaluation import describe, infer, protocol_from
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels.teacher import ensemble
@@ -17,7 +18,6 @@ from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.optimizer import make_optimizer, parameter_groups
 from s4mim_jax.training.passes import Call
 from s4mim_jax.training.perturbation import perturbation
-from s4mim_jax.validate import validate
 from s4mim_jax.views.keys import Draws
 
 

@@ -12,8 +12,9 @@ import tiny_network
 from s4mim_jax import terms
 from s4mim_jax.parallel import make_mesh
 from s4mim_jax.pseudo_labels.selection import Target
+from s4mim_jax.runs import loop, panels
 from s4mim_jax.terms import Ratio
-from s4mim_jax.training import create_state, loop, panels, passes, watch
+from s4mim_jax.training import create_state, passes, watch
 
 CLASSES, SHAPE = 5, (2, 6, 7)
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from s4mim_jax import data, evaluation
 from s4mim_jax.parallel import make_mesh
-from s4mim_jax.training import create_state, run_folder
-from s4mim_jax.training.checkpoints import Checkpoints
+from s4mim_jax.runs import run_folder
+from s4mim_jax.runs.checkpoints import Checkpoints
+from s4mim_jax.training import create_state
 
 CLASSES = tuple(f'class{i}' for i in range(tiny.CLASSES))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from s4mim_jax.data.images import decode_image, decode_mask
+from s4mim_jax.data.files.images import decode_image, decode_mask
 from s4mim_jax.data.source import Sample, Source
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from s4mim_jax.encoder_sizes import evaluation_multiple, nearest_multiple
+from s4mim_jax.config.encoder_sizes import evaluation_multiple, nearest_multiple
 
 # Images of different sizes are scored on a canvas whose sides are multiples of this: few shapes to
 # compile for, and little of the canvas unused.

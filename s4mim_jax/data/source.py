@@ -12,23 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from s4mim_jax.data.mask_colors import ColorTable
-from s4mim_jax.data.pixel_format import PLAIN, PixelFormat, pixel_format
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.mask_colors import ColorTable
+from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
 
 IGNORE = 255  # label of a pixel that is neither trained on nor scored
 
 # Imported when asked for: `shapes` brings TensorFlow Datasets with it.
 READERS = {
-    'folder': 's4mim_jax.data.folder:open_folder',
-    'camvid': 's4mim_jax.data.camvid:open_camvid',
-    'voc': 's4mim_jax.data.voc:open_voc',
-    'cityscapes': 's4mim_jax.data.cityscapes:open_cityscapes',
-    'ade20k': 's4mim_jax.data.ade20k:open_ade20k',
-    'coco': 's4mim_jax.data.coco:open_coco',
+    'folder': 's4mim_jax.data.readers.folder:open_folder',
+    'camvid': 's4mim_jax.data.readers.camvid:open_camvid',
+    'voc': 's4mim_jax.data.readers.voc:open_voc',
+    'cityscapes': 's4mim_jax.data.readers.cityscapes:open_cityscapes',
+    'ade20k': 's4mim_jax.data.readers.ade20k:open_ade20k',
+    'coco': 's4mim_jax.data.readers.coco:open_coco',
     'shapes': 's4mim_jax.data.shapes.reader:open_shapes',
     'patterns': 's4mim_jax.data.patterns.reader:open_patterns',
-    'tfds': 's4mim_jax.data.tfds_reader:open_tfds',
+    'tfds': 's4mim_jax.data.readers.tfds:open_tfds',
 }
 DRAWN = ('shapes', 'patterns')  # by the package, when missing
 # Readers whose `data.name` goes on after a colon, and what follows it.

@@ -8,9 +8,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from s4mim_jax.data.images import IMAGE_SUFFIXES
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES
 from s4mim_jax.data.source import Sample, Source
-from s4mim_jax.errors import InputError
 
 
 def find_lists(source: Source, name: str) -> tuple[Path, Path | None]:

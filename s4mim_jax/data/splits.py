@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.check import check_samples
 from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.split_files import find_lists, read_list
-from s4mim_jax.errors import InputError
 
 
 @dataclass(frozen=True)

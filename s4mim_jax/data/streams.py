@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import order
 from s4mim_jax.data.check import Table
 from s4mim_jax.data.crops import CropReader, decoded_bytes
 from s4mim_jax.data.source import Source
 from s4mim_jax.data.splits import Split
 from s4mim_jax.data.tensorflow_setup import tf
-from s4mim_jax.errors import InputError
 
 # Datasets that take no more than this when decoded are kept in memory, decoded (per process).
 KEEP_DECODED = 2 ** 29

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.encoder_sizes import nearest_multiple
+from s4mim_jax.config.encoder_sizes import nearest_multiple
 from s4mim_jax.models.resize import resize_bilinear
 
 

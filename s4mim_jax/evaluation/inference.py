@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s4mim_jax.encoder_sizes import evaluation_multiple
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.encoder_sizes import evaluation_multiple
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
 from s4mim_jax.views import MEAN, STD, normalize, statistics

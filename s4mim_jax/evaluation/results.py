@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 
 
 def write_result(workdir, split: str, checkpoint: str, result: dict) -> tuple[Path, Path]:

@@ -4,8 +4,9 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from s4mim_jax.encoder_sizes import feature_stride, size_multiple
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.encoder_sizes import feature_stride, size_multiple
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.precision import compute_dtype
 from s4mim_jax.models import dpt as dpt_module
 from s4mim_jax.models import resnet as resnet_module
 from s4mim_jax.models import vit as vit_module
@@ -17,7 +18,6 @@ from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.models.resnet import RESNETS, STEMS
 from s4mim_jax.models.segmenter import Outputs, Segmenter
 from s4mim_jax.models.unet import unet_decoder, unet_encoder, up_steps
-from s4mim_jax.precision import compute_dtype
 
 __all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'build_model', 'feature_stride',
            'init_variables', 'resize_bilinear', 'size_multiple', 'validate']

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flax import linen as nn
 import jax
-from jax import lax
 import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
 
 from s4mim_jax.models import conv_forms
 

@@ -15,8 +15,8 @@ gradient, so a step that uses them needs `check_vma=False` and sums the shares i
 import functools
 
 import jax
-from jax import lax
 import jax.numpy as jnp
+from jax import lax
 
 Around = tuple[tuple[int, int], tuple[int, int]]
 

@@ -3,11 +3,11 @@
 A ViT has no map of stride 4: the earliest of its maps is reduced and then resized to it.
 """
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
-from s4mim_jax.encoder_sizes import PATCHES, feature_stride
+from s4mim_jax.config.encoder_sizes import PATCHES, feature_stride
 from s4mim_jax.models.conv import Conv
 from s4mim_jax.models.layers import ConvNorm, Style
 from s4mim_jax.models.resize import resize_bilinear, resize_to_stride

@@ -5,11 +5,11 @@ of several strides give theirs from stride 4 on as they are (two at output strid
 32), so there is nothing to resize.
 """
 
-from flax import linen as nn
 import jax
+from flax import linen as nn
 
-from s4mim_jax.encoder_sizes import PATCHES
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.encoder_sizes import PATCHES
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.conv import Conv
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.resize import resize_bilinear

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from flax import linen as nn
-from flax import traverse_util
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
+from flax import traverse_util
 
 # A network has some sixty random draws that run once; optimising each takes XLA:CPU most of a minute.
 _FAST_COMPILE = {'xla_backend_optimization_level': 0}

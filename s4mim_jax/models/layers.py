@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from s4mim_jax.models.conv import Conv
 from s4mim_jax.models.norm import Norm

@@ -4,8 +4,8 @@ It ends with the 320 channels of the last inverted residual (torchvision's featu
 1x1 convolution to 1280 channels behind it (features.18) serves the classifier and is not built.
 """
 
-from flax import linen as nn
 import jax
+from flax import linen as nn
 
 from s4mim_jax.models.layers import ConvNorm, Style, block
 

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from flax import linen as nn
 import jax
-from jax import lax
 import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
 
 EPSILON = 1e-5
 MOMENTUM = 0.9  # of the running statistics; PyTorch calls this 0.1

@@ -8,9 +8,9 @@ have seen their surroundings.
 
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from s4mim_jax.data.source import IGNORE
 from s4mim_jax.models.conv import BEFORE_NORM, Conv

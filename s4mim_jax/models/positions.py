@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from s4mim_jax.encoder_sizes import feature_stride
+from s4mim_jax.config.encoder_sizes import feature_stride
 
 
 class Positions(NamedTuple):

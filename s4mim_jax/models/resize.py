@@ -8,9 +8,9 @@ so it is two small matrix products with matrices known when the program is built
 import functools
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 
 def resize_bilinear(x: jax.Array, size: tuple[int, int], align_corners: bool) -> jax.Array:

@@ -5,10 +5,10 @@ carries it. Where the output stride stops the shrinking, a stride becomes a dila
 after it, so the features at every other pixel stay those of the strided network.
 """
 
-from flax import linen as nn
 import jax
+from flax import linen as nn
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.conv import max_pool
 from s4mim_jax.models.layers import ConvNorm, Style, block
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+import jax
 from flax import linen as nn
 from flax import struct
-import jax
 
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.resize import resize_bilinear

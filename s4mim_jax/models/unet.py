@@ -8,11 +8,11 @@ A ViT has four maps of one size; each is projected to its step's width and resiz
 early blocks for the fine ones.
 """
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
-from s4mim_jax.encoder_sizes import PATCHES
+from s4mim_jax.config.encoder_sizes import PATCHES
 from s4mim_jax.models.conv import Conv, convolve, max_pool
 from s4mim_jax.models.layers import ConvNorm, Style, block
 from s4mim_jax.models.resize import resize_to_stride

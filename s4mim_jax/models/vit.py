@@ -8,12 +8,12 @@ sizes can be changed by `model.vit_depth, vit_width, vit_heads`, for small netwo
 
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
-from s4mim_jax.encoder_sizes import PATCH
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.encoder_sizes import PATCH
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.conv import WITHOUT_NORM
 from s4mim_jax.models.layers import Style
 from s4mim_jax.models.resize import cubic_matrix, separable

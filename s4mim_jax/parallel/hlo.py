@@ -6,9 +6,9 @@ Nothing here depends on a device: the text is the same whether the program can r
 compiled for a slice that is elsewhere.
 """
 
-from collections.abc import Iterator
 import math
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 KINDS = ('all-reduce', 'all-gather', 'reduce-scatter', 'collective-permute', 'all-to-all', 'ragged-all-to-all',

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 
 AXES = ('data', 'fsdp')
 BATCH = PartitionSpec(AXES)  # the leading axis of a batch is spread over every device

@@ -10,7 +10,7 @@ import traceback
 import jax
 from absl import flags
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel.roll_call import RollCall
 
 _FLAGS = flags.FLAGS

@@ -1,16 +1,16 @@
 """What a plan needs to know of a dataset: classes and images. The dataset itself may be absent."""
 
-from fractions import Fraction
 import importlib
+from fractions import Fraction
 from typing import NamedTuple
 
-from s4mim_jax.data import tfds_known
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.readers import tfds_known
 from s4mim_jax.data.source import reader_name
-from s4mim_jax.errors import InputError
 
 # Where the class names of datasets stand that are the same everywhere. `folder` brings its own.
-CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'camvid': 's4mim_jax.data.camvid', 'voc': 's4mim_jax.data.voc',
-           'cityscapes': 's4mim_jax.data.cityscapes', 'ade20k': 's4mim_jax.data.ade20k', 'coco': 's4mim_jax.data.coco'}
+CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'camvid': 's4mim_jax.data.readers.camvid', 'voc': 's4mim_jax.data.readers.voc',
+           'cityscapes': 's4mim_jax.data.readers.cityscapes', 'ade20k': 's4mim_jax.data.readers.ade20k', 'coco': 's4mim_jax.data.readers.coco'}
 
 
 class Dataset(NamedTuple):

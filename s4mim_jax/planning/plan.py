@@ -1,22 +1,22 @@
 """The whole plan, from a config to the JSON."""
 
-from collections.abc import Callable
 import importlib.metadata
-from pathlib import Path
 import platform
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
 
+from s4mim_jax.config.precision import with_precision
+from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import check_batch, make_mesh
 from s4mim_jax.parallel.hlo import KINDS
-from s4mim_jax.planning import dataset, report, topologies
+from s4mim_jax.planning import dataset, memory, report, topologies
 from s4mim_jax.planning.memo import Memo
 from s4mim_jax.planning.program import OutOfMemory, Program, compile_step
 from s4mim_jax.planning.run_facts import run_facts
 from s4mim_jax.planning.time_model import FORMULA, HOP_SECONDS, StepTime, step_time
-from s4mim_jax.precision import with_precision
-from s4mim_jax.training import memory, passes
-from s4mim_jax.validate import validate
+from s4mim_jax.training import passes
 
 
 def make_plan(config, where: topologies.Slice | None = None, *, batch_per_device: int | None = None,

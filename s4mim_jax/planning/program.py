@@ -13,8 +13,8 @@ from s4mim_jax.models import conv
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.parallel.hlo import Instruction, instructions
 from s4mim_jax.planning.memo import Memo
+from s4mim_jax.planning.memory import compiled_flops
 from s4mim_jax.training import make_train_step, passes
-from s4mim_jax.training.memory import compiled_flops
 from s4mim_jax.training.state import abstract_state
 
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}

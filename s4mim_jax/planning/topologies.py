@@ -9,7 +9,7 @@ import importlib.util
 import math
 import os
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 
 GIB = 2**30
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from flax import traverse_util
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from s4mim_jax import models
 from s4mim_jax.models.initial import init_leaves

@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 import re
+from pathlib import Path
 
-from s4mim_jax.encoder_sizes import PATCHES
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.encoder_sizes import PATCHES
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models import dpt
 from s4mim_jax.models.norm import EPSILON
 from s4mim_jax.pretrained.readers import Weights

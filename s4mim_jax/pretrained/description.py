@@ -1,11 +1,11 @@
 """What a weights file holds, in lines for a reader; and the config.model that it is of."""
 
-from collections import Counter
 import math
+from collections import Counter
 
 from s4mim_jax import models
 from s4mim_jax.config import base
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.pretrained.contents import Contents
 from s4mim_jax.pretrained.matching import fit, left_out, listed
 from s4mim_jax.pretrained.parts import wanted

@@ -1,11 +1,11 @@
 """Training checkpoints hold several networks; which one is meant, and its names without wrappers' prefixes."""
 
-from pathlib import Path
 import re
+from pathlib import Path
 
 import numpy as np
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 
 # Keys under which training scripts save, the first one found is taken: averaged weights before trained ones.
 AVERAGED = ('model_ema', 'ema_model', 'state_dict_ema', 'ema', 'teacher')

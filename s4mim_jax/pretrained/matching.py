@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.norm import EPSILON
 from s4mim_jax.pretrained.contents import Contents
 from s4mim_jax.pretrained.parts import Wanted

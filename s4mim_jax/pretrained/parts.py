@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from s4mim_jax import models
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.pretrained.contents import Contents, in_effect
 

@@ -3,15 +3,15 @@
 import dataclasses
 import json
 import os
-from pathlib import Path
 import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.pretrained.entries import choose
 
 METADATA = '__metadata__'  # entry of an .npz that holds what a .safetensors has in its header

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel.collectives import Collectives
 from s4mim_jax.parallel.order_statistic import kth_smallest
 

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 
 
 def margin(probs: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.parallel.collectives import Collectives
 from s4mim_jax.parallel.order_statistic import kth_smallest

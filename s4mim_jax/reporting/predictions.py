@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.reporting.groups import Group
 
 
@@ -87,7 +87,7 @@ def _open(group: Group, split: str, count: int, overrides) -> Gallery:
     from s4mim_jax import data
     from s4mim_jax.data.samples import read_image, read_label
     from s4mim_jax.data.source import resolve_dir
-    from s4mim_jax.training.run_folder import read_config
+    from s4mim_jax.runs.run_folder import read_config
     config = read_config(group.first.path, overrides).data
     folder = resolve_dir(config)
     if not folder.is_dir():  # the embedded dataset would be drawn, which a report should not do

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.reporting.runs import Result, Run, number
 
 MARKS = ('run.json', 'metrics.jsonl')  # a folder with one of these is a run folder

@@ -5,8 +5,17 @@ and `loss(scene)`, a list of Ratios whose values are averaged. Its weight is the
 `method.<name>`; at weight 0 nothing of it is built.
 """
 
-from s4mim_jax.terms import (class_wise_mim, consistency, feature_aggregation, feature_perturbation,
-                             masked_consistency, masked_supervision, semantic_mim, similarity, supervised)
+from s4mim_jax.terms import (
+    class_wise_mim,
+    consistency,
+    feature_aggregation,
+    feature_perturbation,
+    masked_consistency,
+    masked_supervision,
+    semantic_mim,
+    similarity,
+    supervised,
+)
 from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, filtered_cross_entropy, pixel_cross_entropy
 
 TERMS = {

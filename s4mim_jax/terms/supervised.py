@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, class_weighted, pixel_cross_entropy
 
 

@@ -1,4 +1,4 @@
-"""Training without any input pipeline: state and step. The loop is `s4mim_jax.training.loop`."""
+"""Training without any input pipeline: state and step. The loop is `s4mim_jax.runs.loop`."""
 
 from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.state import TrainState

@@ -21,7 +21,7 @@ def initial_variables(config, num_classes: int) -> dict:
     model = models.build_model(config, num_classes)
     source, channels = config.model.pretrained, config.data.channels
     if source and os.path.isdir(source):
-        from s4mim_jax.training import fine_tune  # brings the checkpoint library, needed only here
+        from s4mim_jax.runs import fine_tune  # brings the checkpoint library, needed only here
         variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels)
     elif source:
         from s4mim_jax import pretrained  # readers are needed only here

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from s4mim_jax.errors import InputError
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.training.amsgrad import scale_by_amsgrad
 
 

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from s4mim_jax import models
+from s4mim_jax.config.precision import compute_dtype
 from s4mim_jax.models.pixel_decoder import PixelDecoder
-from s4mim_jax.precision import compute_dtype
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.views.keys import stream
 

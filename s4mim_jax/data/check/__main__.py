@@ -12,13 +12,13 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax import command
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.validation import validate
 from s4mim_jax.data.check import pictures, report
 from s4mim_jax.data.check.survey import Finding, survey
 from s4mim_jax.data.source import open_source
 from s4mim_jax.data.splits import evaluation_split, training_split
-from s4mim_jax.errors import InputError
-from s4mim_jax.validate import validate
 
 REFUSED = 2
 
@@ -27,7 +27,7 @@ def main(positional, config_file, overrides) -> int:
     values = flags.FLAGS
     if positional:
         raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
-    config = command.load_config(config_file, overrides)
+    config = command_line.load_config(config_file, overrides)
     validate(config)
     output = _folder(values.output) if values.output else None
     result = check(config, decode=values.decode, output=output, pictures_of=values.pictures)
@@ -108,8 +108,8 @@ def _write(path: Path, write) -> None:
 
 
 if __name__ == '__main__':
-    flags.DEFINE_string('config', None, command.CONFIG_HELP)
+    flags.DEFINE_string('config', None, command_line.CONFIG_HELP)
     flags.DEFINE_string('output', None, 'folder for samples.png and check.json')
     flags.DEFINE_integer('pictures', 3, 'samples of each group in samples.png', lower_bound=0)
     flags.DEFINE_bool('decode', True, 'decode every file; --nodecode: no class counts, no copies, image headers only')
-    command.run(main)
+    command_line.run(main)

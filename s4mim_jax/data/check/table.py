@@ -6,10 +6,10 @@ All problems of one kind are reported together, with a few of the files and thei
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from s4mim_jax.data.mask_colors import unpacked
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.mask_colors import unpacked
+from s4mim_jax.data.files.walk import walk
 from s4mim_jax.data.source import IGNORE, Sample, Source, read_file
-from s4mim_jax.data.walk import walk
-from s4mim_jax.errors import InputError
 
 _FROM_SOURCE = object()
 

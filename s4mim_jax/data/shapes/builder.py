@@ -9,6 +9,7 @@ from PIL import Image
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.shapes.scene import CLASSES, SIZE, draw
 
+
 class Drawn(tfds.core.GeneratorBasedBuilder):
     """A dataset that the package draws. A subclass names TITLE, CLASSES, DRAW(stream, index) -> (image, mask) and
     SPLITS: split -> (number of the random stream, examples). Streams stay what they are when a split grows."""

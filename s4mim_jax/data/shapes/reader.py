@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.shapes.builder import Drawn, Shapes
 from s4mim_jax.data.shapes.scene import PALETTE
 from s4mim_jax.data.source import Sample, Source, mask_lookup, require_targets
-from s4mim_jax.errors import InputError
 
 FEATURES = ('image', 'label')
 

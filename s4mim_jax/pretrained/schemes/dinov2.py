@@ -11,11 +11,22 @@ import re
 
 import numpy as np
 
-from s4mim_jax.encoder_sizes import PATCH
+from s4mim_jax.config.encoder_sizes import PATCH
 from s4mim_jax.models.resize import cubic_matrix
 from s4mim_jax.models.vit import VITS
-from s4mim_jax.pretrained.schemes.scheme import (COUNTERS, DENSE, LEAVES, PLAIN, Arrays, Found, Layout, Scheme, Source,
-                                                 shape_of, torch_leaf)
+from s4mim_jax.pretrained.schemes.scheme import (
+    COUNTERS,
+    DENSE,
+    LEAVES,
+    PLAIN,
+    Arrays,
+    Found,
+    Layout,
+    Scheme,
+    Source,
+    shape_of,
+    torch_leaf,
+)
 
 # Our part of a network or of a block -> its names.
 _OFFICIAL = {

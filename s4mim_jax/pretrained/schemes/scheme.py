@@ -1,8 +1,8 @@
 """What a naming scheme is: how it is recognised, and which array of a file becomes which leaf."""
 
-from collections.abc import Callable, Mapping
 import dataclasses
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np

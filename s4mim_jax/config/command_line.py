@@ -1,0 +1,135 @@
+"""How every command line starts: flags, config overrides, and errors without a traceback."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.overrides import assign
+
+CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
+               'Any key can be overridden: --config.total_steps=200')
+
+
+def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Parses the command line, calls `main(positional, config_file, overrides)` and exits.
+
+    Args:
+      main: receives the positional arguments, the text of `--config` (None when absent) and the
+        overrides as a list of (dotted key, text); returns an exit status or None.
+      flag_values: where the module defined its other flags.
+
+    Exit status: main's, or with a short message 2 for an InputError and a wrong flag, 4 for a StorageError.
+    """
+    app.define_help_flags()
+    logging.set_verbosity(logging.ERROR)  # Orbax tells its whole life
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # TensorFlow's banner; must be set before its import
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+    caught = {}
+
+    def parse(argv):
+        rest, caught['config'], caught['overrides'] = split_config_flags(argv)
+        try:
+            return flag_values(rest)
+        except flags.Error as error:
+            raise SystemExit(_fail(error)) from None
+
+    def call(argv):
+        try:
+            return main(argv[1:], caught['config'], caught['overrides'])
+        except InputError as error:
+            return _fail(error)
+
+    try:
+        app.run(call, flags_parser=_guard(parse))
+    except InputError as error:
+        sys.exit(_fail(error))
+
+
+def _guard(parse):
+    def guarded(argv):
+        try:
+            return parse(argv)
+        except InputError as error:
+            raise SystemExit(_fail(error)) from None
+    return guarded
+
+
+def _fail(error) -> int:
+    sys.stdout.flush()
+    print(f'error: {error}', file=sys.stderr, flush=True)
+    return getattr(error, 'status', 2)
+
+
+def split_config_flags(argv: list[str]):
+    """Takes `--config=FILE` and `--config.KEY=VALUE` (or `--config.KEY VALUE`) out of argv.
+
+    Returns:
+      (remaining argv, config file text or None, [(dotted key, value text), ...]).
+    """
+    rest, config_file, overrides = [], None, []
+    items = iter(argv)
+    for item in items:
+        name = item.lstrip('-')
+        if not item.startswith('-') or not (name == 'config' or name.startswith(('config=', 'config.'))):
+            rest.append(item)
+            continue
+        key, separator, value = name.partition('=')
+        if not separator:
+            value = next(items, None)
+            if value is None:
+                raise InputError(f'{item} needs a value: {item}=VALUE')
+        if key == 'config':
+            config_file = value
+        else:
+            overrides.append((key.removeprefix('config.'), value))
+    return rest, config_file, overrides
+
+
+def load_config(text: str | None, overrides: list[tuple[str, str]]):
+    """The ConfigDict of `FILE[:ARGUMENT]` with the overrides applied.
+
+    Raises:
+      InputError: no file, not a config file, unknown method or key, value of the wrong type.
+    """
+    if not text:
+        raise InputError('--config is missing; for example --config=configs/shapes.py:unimatch')
+    name, _, argument = text.partition(':')
+    path = Path(name)
+    if not path.is_file():
+        near = sorted(p.as_posix() for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
+        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}')
+    spec = importlib.util.spec_from_file_location(f's4mim_jax_config_{path.stem}', path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config(argument or None)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's file raises is an error of that file
+        message = str(error).partition('\n')[0]
+        raise InputError(f'--config={name}: the config file fails: {type(error).__name__}: {message}') from None
+    for key, value in overrides:
+        if key == 'method.name':
+            raise InputError('--config.method.name only labels a run; name the method after the colon: '
+                             f'--config={name}:{value}')
+        assign(config, key, value)
+    return config.lock()
+
+
+def compilation_cache(workdir: str) -> None:
+    """Keeps compiled programs beside the run folder, so that a second start is quick.
+
+    The folder is `.jax_cache` in the workdir's parent, or JAX_COMPILATION_CACHE_DIR. Every program is kept: some thirty
+    small ones come before the first step, none worth a file by JAX's own rule, and together they take seconds.
+    """
+    import jax
+    if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+        # Only a path on a disk can be relative: gs://bucket/run has its parent as it stands.
+        parent = workdir.rstrip('/').rpartition('/')[0] if '://' in workdir else Path(workdir).absolute().parent
+        jax.config.update('jax_compilation_cache_dir', f'{parent}/.jax_cache')
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

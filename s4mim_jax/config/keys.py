@@ -1,0 +1,267 @@
+"""The configuration: every key with its default, and how a config file is put together.
+
+A config file under `configs/` starts from `base()`, sets what its dataset needs and ends with
+`compose(config, argument, __file__)`, which applies the method named after the colon
+(`configs/methods/NAME.py`) and the settings that follow it.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import ml_collections
+from ml_collections import config_dict
+
+from s4mim_jax.config import recipes
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.overrides import assign
+
+
+def base() -> ml_collections.ConfigDict:
+    """All keys with their defaults. Sizes are (height, width); None-able keys are placeholders."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.total_steps = 1000  # optimiser updates
+    config.precision = 'float32'  # of the computation, parameters stay float32: float32 | bfloat16 | auto (by device)
+    config.partition = 'jit'  # jit | shard_map
+    config.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # -1: all remaining devices
+
+    # Global batch sizes per update; `accumulate` splits them into micro-batches.
+    config.batch = ml_collections.ConfigDict(dict(labeled=8, unlabeled=8, accumulate=1))
+
+    config.optimizer = ml_collections.ConfigDict(dict(
+        name='adamw',  # sgd | adamw | adam | amsgrad
+        learning_rate=1e-3,  # at reference_batch labelled images per update; scaled linearly
+        reference_batch=8,
+        head_multiplier=1.0,  # learning rate of everything but the encoder, relative to it
+        weight_decay=1e-4,
+        momentum=0.9,  # sgd
+        b1=0.9, b2=0.999,  # adam family
+        schedule='poly',  # poly | cosine | constant
+        power=0.9,
+        warmup_steps=0,
+        clip_norm=config_dict.placeholder(float),  # global gradient norm, None = off
+    ))
+
+    config.data = ml_collections.ConfigDict(dict(
+        name='shapes',
+        dir=config_dict.placeholder(str),  # None: $S4MIM_DATA/<name>, then data/<name>
+        split='all',  # all | seeded:1/8 | NAME of splits/NAME_(un)labeled.txt
+        crop=(96, 96),
+        resize=config_dict.placeholder(tuple),  # network input before cropping, None = own size
+        scale=(0.5, 2.0),  # random scale of the long side
+        flip=True,
+        label_map=config_dict.placeholder(str),  # '0:0,255:1' maps raw mask values; others: ignore
+        # name='tfds:NAME': its features and splits, where the reader does not know or find them.
+        tfds_image=config_dict.placeholder(str), tfds_label=config_dict.placeholder(str),
+        tfds_splits=config_dict.placeholder(str),  # 'train=train[:90%],val=train[90%:],test=test'
+        mask_colors='auto',  # auto | always | never: which masks classes.txt's colours decode; always: palette ones too
+        channels=3,  # of the images and of the network's input
+        value_range=config_dict.placeholder(tuple),  # raw (low, high) -> 0, 255; None = 8-bit values as they are
+        mean=config_dict.placeholder(tuple),  # a channel, in 0..1 of that range; None = ImageNet's
+        std=config_dict.placeholder(tuple),
+        cache=True,  # keep the result of the pre-training walk over the files
+    ))
+
+    config.views = ml_collections.ConfigDict(dict(
+        jitter_probability=0.8, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25,
+        grayscale_probability=0.2,
+        blur_probability=0.5, blur_sigma=(0.1, 2.0),
+    ))
+
+    config.model = ml_collections.ConfigDict(dict(
+        encoder='resnet50',
+        decoder='deeplabv3plus',
+        pretrained=config_dict.placeholder(str),
+        stem='7x7',  # 7x7 | deep
+        output_stride=16,  # 8 | 16 | 32
+        padding='symmetric',  # symmetric | same (TensorFlow's)
+        align_corners=False,
+        norm='batch',  # batch | group
+        freeze_norm=False,  # encoder BatchNorm held at its running statistics
+        width=64,  # channels of the first ResNet stage; 64 is the published network
+        aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48,
+        unet_widths=(512, 256, 128, 64),  # per up-step, coarse to fine; fewer steps take the last ones
+        dpt_features=config_dict.placeholder(int),  # of the fusing layers; None = the encoder's published width
+        dpt_channels=config_dict.placeholder(tuple),  # of the projected maps, fine to coarse; None = likewise
+        multi_grid=config_dict.placeholder(tuple),  # factors of the dilations in a ResNet's last stage, as (1, 2, 4)
+        # Of ViTs, which have no use for stem, output_stride, padding, norm and width.
+        registers=0,  # 0 | 4: register tokens
+        positions=config_dict.placeholder(str),  # offset | size | antialias, None = as the weights were trained
+        vit_depth=config_dict.placeholder(int), vit_width=config_dict.placeholder(int),  # None = published
+        vit_heads=config_dict.placeholder(int),  # None = published; with vit_width a head for 64 channels
+        remat=False,
+    ))
+
+    # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes.
+    config.method = ml_collections.ConfigDict(dict(
+        name='supervised',
+        supervised=1.0,
+        consistency=0.0,
+        feature_perturbation=0.0,
+        masked_consistency=0.0,  # MaskMatch
+        masked_supervision=0.0, similarity=0.0,  # MaskSup
+        semantic_mim=0.0, class_wise_mim=0.0, feature_aggregation=0.0,  # S4MIM
+        strong_views=1,  # 1 | 2: strong views that `consistency` averages over
+        tau=0.95,  # pseudo-labels at least this confident are used
+        feature_dropout=0.5,  # channel dropout rate of feature_perturbation
+        complementary_dropout=False,  # UniMatch V2: paired channel masks on the strong views
+        supervised_loss='ce',  # ce | ohem
+        ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
+        class_balance='none',  # none | inverse | effective: class weights from the labelled masks
+        class_weights=(),  # of the supervised cross-entropies, a number a class; () = by class_balance
+    ))
+    config.method.selection = ml_collections.ConfigDict(dict(
+        refinement='none',  # none | union | coherence (S4MC), for the filter only
+        threshold='confidence',  # confidence (top >= tau) | margin (>= tau_margin) | partition (S4MC)
+        tau_margin=0.9,
+        alpha=0.4, alpha_end=0.0,  # partition: the quantile goes from alpha to alpha_end; S4MC's older script ends at 0.15
+        scope='global',  # of the quantile: global | image
+        resolution='full',  # full (released code) | logits: where margins, refinement and quantile are computed
+        window=3, connectivity=8, neighbors=1,
+        decay=config_dict.placeholder(float),  # rate of exp(-rate * distance); None = weight 1
+        coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
+        matched='none',  # controls: none | unrefined | single_scale, see pseudo_labels/selection.py
+    ))
+    # Masks of the masked views ~x, ~w, ~s; ratios are hidden shares.
+    config.method.masks = ml_collections.ConfigDict(dict(
+        patch=config_dict.placeholder(int),  # side of a grid's cell; None: views/masked.py, default_patch
+        x_kind='grid',  # grid | freeform
+        x_ratio=0.5, w_ratio=0.5, s_ratio=0.5,
+        freeform=(0.5, 0.6),  # hidden share is drawn from this range
+        statistics='batch',  # batch | running: what BatchNorm normalises masked views by; they write none
+        loss_on='all',  # all | visible | hidden: pixels that the cross-entropies of masked views count
+        w_photometric=False,  # ~w: the weak view, or a photometric view of it without CutMix
+        input_scope='all',  # all | class_sampled: show one sampled class of each image only
+    ))
+    config.method.similarity_loss = 'mse'  # mse (both branches learn) | kl (the full branch is fixed)
+    config.method.similarity_unlabeled = False  # also between w and ~w
+    config.method.mim = ml_collections.ConfigDict(dict(
+        views=('x', 'w', 's'),  # whose masked copies serve class_wise_mim and feature_aggregation
+        semantic_views=('x', 'w', 's'),  # ... and semantic_mim
+        scope='class',  # class | image: gate the pixel decoder by class, or plain MIM
+        tau=config_dict.placeholder(float),  # unlabelled pixels take part where at least this confident; None = method.tau
+        ramp=0.05,  # share of the steps over which the unlabelled parts grow from 0
+        patch_norm=False,  # targets normalised patch by patch
+        width=64, layers=2,  # of the pixel decoder
+        aggregation='position',  # position | prototype: what is drawn to the visible prototype
+        prototype_from='masked',  # masked | unmasked: the pass that gives the visible prototype
+    ))
+    config.method.teacher = ml_collections.ConfigDict(dict(
+        kind='self',  # self | ema
+        scales=(1.0,),  # the target is the mean softmax over these (MaskMatch), in training only
+        decay=0.996,  # ema: min(1 - 1/(t+1), decay)
+        batch_stats='copy',  # copy | ema
+    ))
+    config.method.cutmix = ml_collections.ConfigDict(dict(
+        probability=0.5, partner='batch',  # self_view | batch | independent
+        area=(0.02, 0.4), aspect=(0.3, 1 / 0.3),
+    ))
+
+    config.eval = ml_collections.ConfigDict(dict(
+        every=500,  # steps, 0 = only at the end
+        split='val',  # evaluated during training; selects the best checkpoint
+        mode='whole',  # whole | sliding | center_crop
+        batch=8,
+        multiple=1,  # the network's input is rounded to a multiple of this
+        window=config_dict.placeholder(tuple),  # sliding and center_crop; None = data.crop
+        scales=(1.0,), flip=False,  # copies of an image whose probabilities are averaged
+        boundary=0.0,  # Boundary IoU too, this share of the diagonal wide (0.02 in its paper); 0 = off
+    ))
+    config.checkpoint = ml_collections.ConfigDict(dict(every=500))
+    config.log = ml_collections.ConfigDict(dict(every=50, images=4))
+    return config.lock()  # a config file may set keys, not invent them
+
+
+def compose(config, argument: str | None, file: str, default: str = 'unimatch', *, published=None, training=None):
+    """Applies `METHOD[,key=value...]` to a dataset's config.
+
+    Args:
+      config: ConfigDict from `base()`, already adapted to the dataset.
+      argument: what followed the colon in `--config=FILE:ARGUMENT`; None or '' = `default`. A method,
+        or a host with ideas added to it: `unimatch+maskmatch`, `supervised+masksup`.
+      file: the config file's `__file__`; methods are the files in `methods/` beside it.
+      default: method when none is named.
+      published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
+
+    Returns:
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Two more names:
+      `recipe=v1|v2` where recipes are published, and `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`).
+
+    Raises:
+      InputError: unknown method, unknown key, or a value of the wrong type.
+    """
+    method, *texts = _split(argument or default)
+    host, *added = [name.strip() for name in method.split('+')]
+    where = f'--config={Path(file).name}:{argument}'
+    apply_method = _method(host, file, where).apply
+    settings = _settings(texts)
+    recipe, device = settings.pop('recipe', None), settings.pop('hardware', None)
+    if recipe and not published:
+        raise InputError(f'recipe={recipe} in {where}: no recipes are published for this dataset')
+    if published:
+        name, chosen = recipes.choose(published, recipe, host)
+        recipes.apply(config, name, chosen, training, settings.get('split', config.data.split))
+    apply_method(config)
+    if published and chosen.tau is not None:
+        config.method.tau = chosen.tau
+    for name in added:
+        module = _method(name, file, where)
+        if not hasattr(module, 'extend'):
+            valid = [n for n in _methods(file) if hasattr(_method(n, file, where), 'extend')]
+            raise InputError(f'{name!r} in {where} is a whole method and cannot be added to {host!r}\n'
+                             f'valid after a +: {", ".join(valid)}')
+        module.extend(config)
+    config.method.name = '+'.join([host, *added])
+    for key, value in settings.items():
+        prefix = next((p for p in ('', 'data.', 'method.') if _has(config, p + key)), '')
+        assign(config, prefix + key, value)
+    if device:
+        from s4mim_jax.planning.hardware import fit  # brings the networks with it
+        fit(config, device)
+    return config
+
+
+def _settings(texts: list[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        key, separator, value = text.partition('=')
+        if not separator:
+            raise InputError(f'setting {text!r} after the method has no value; write key=value')
+        settings[key] = value
+    return settings
+
+
+def _split(argument: str) -> list[str]:
+    """Parts between commas, where commas inside brackets do not count: `crop=(96, 96)` is one part."""
+    parts, depth = [''], 0
+    for character in argument:
+        depth += (character in '([') - (character in ')]')
+        if character == ',' and depth == 0:
+            parts.append('')
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _methods(file: str) -> list[str]:
+    return sorted(p.stem for p in (Path(file).resolve().parent / 'methods').glob('*.py'))
+
+
+def _method(name: str, file: str, where: str):
+    """The module configs/methods/NAME.py: `apply(config)` and, if it can be added to a host, `extend(config)`."""
+    if name not in _methods(file):
+        raise InputError(f'unknown method {name!r} in {where}\nvalid methods: {", ".join(_methods(file))}')
+    path = Path(file).resolve().parent / 'methods' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f's4mim_jax_method_{name}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _has(config, dotted: str) -> bool:
+    node = config
+    for part in dotted.split('.'):
+        if not isinstance(node, ml_collections.ConfigDict) or part not in node:
+            return False
+        node = node[part]
+    return True

@@ -1,0 +1,1 @@
+"""What image and mask files are, and how their pixels are read."""

@@ -1,0 +1,222 @@
+"""Encoded bytes -> arrays, through Pillow: every format, depth and orientation that users have.
+
+The input pipeline decodes ordinary JPEGs and PNGs with its own, faster operations; all others,
+and everything in prediction, come through here.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files import tiff
+from s4mim_jax.data.files.mask_colors import ColorTable, color_ids, unpacked
+from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
+MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
+
+# What Pillow raises on damaged files, depending on where in the file the damage is.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError)
+
+
+def open_image(data: bytes, name: str) -> Image.Image:
+    """Reads the header only.
+
+    Raises:
+      InputError: no image, or one of more pixels than Pillow takes for sane.
+    """
+    try:
+        return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise InputError(f'{name}: too large, cut it into tiles ({error})') from None
+    except UnidentifiedImageError:
+        if tiff.is_tiff(data):
+            found = tiff.layout(data, name)
+            raise InputError(f'{name}: a TIFF of {found.bands} channel(s) of type {found.dtype}, which is no ordinary '
+                             f'picture\nset --config.data.channels={found.bands} and, for more than 8 bits, '
+                             '--config.data.value_range="(LOW, HIGH)"') from None
+        raise InputError(f'{name}: not an image that can be read ({len(data)} bytes)\n'
+                         f'valid: JPEG, PNG, TIFF, BMP') from None
+    except _DAMAGED as error:
+        raise _damaged(error, data, name, 'image') from None
+
+
+def decode_image(data: bytes, name: str, form: PixelFormat = PLAIN) -> np.ndarray:
+    """Decodes an image of any supported format; the EXIF orientation is applied.
+
+    In the default form 16-bit values are scaled from 0..65535, floating point ones from 0..1; grayscale
+    is repeated in three channels; transparency is dropped. In any other see `decode_bands`.
+
+    Args:
+      data: encoded bytes (JPEG, PNG, TIFF, BMP).
+      name: for messages.
+      form: channels and value range.
+
+    Returns:
+      uint8 [H, W, form.channels]; RGB in the default form.
+
+    Raises:
+      InputError: no image, truncated or damaged, or values or channels that the form does not take.
+    """
+    if not form.plain:
+        return decode_bands(data, name, form)
+    image = _load(data, name)
+    if image.mode in ('RGB', 'RGBA', 'P', 'PA', 'CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
+        return np.array(image.convert('RGB'))
+    if image.mode in ('1', 'L', 'LA', 'La'):
+        gray = np.array(image.convert('L'))
+    else:
+        gray = _to_8_bits(np.asarray(image), image.mode, name)
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def decode_bands(data: bytes, name: str, form: PixelFormat) -> np.ndarray:
+    """Decodes an image of a form other than the default.
+
+    The file must have form.channels channels, beside which transparency is dropped; three are also made of
+    one, by repetition. TIFF is read by tifffile, everything else by Pillow.
+
+    Returns:
+      uint8 [H, W, form.channels], see `PixelFormat.to_bytes`.
+
+    Raises:
+      InputError: another number of channels, 16-bit values without a range, truncated or damaged.
+    """
+    if tiff.is_tiff(data):
+        try:
+            found, values = tiff.layout(data, name), tiff.read(data, name)
+            return form.to_bytes(tiff.turned(fit_bands(values, found.alpha, name, form), found.orientation), name)
+        except tiff.NeedsCodec as error:
+            try:
+                mode = Image.open(io.BytesIO(data)).mode
+            except _DAMAGED:
+                raise error from None
+            if mode in ('RGB', 'RGBA') and found.dtype != np.uint8:
+                raise  # Pillow would cut 16 bits a channel down to 8
+    values, alpha = _bands(_load(data, name), data, name)
+    return form.to_bytes(fit_bands(values, alpha, name, form), name)
+
+
+def fit_bands(values: np.ndarray, alpha: bool, name: str, form: PixelFormat) -> np.ndarray:
+    """[H, W, n] -> [H, W, form.channels]: the same, without the alpha band, or one band three times.
+
+    Raises:
+      InputError: a number of channels that does not fit.
+    """
+    count, wanted = values.shape[2], form.channels
+    if count == wanted:
+        return values
+    if alpha and count - 1 == wanted:
+        return values[:, :, :-1]
+    if wanted == 3 and count - alpha == 1:
+        return np.repeat(values[:, :, :1], 3, axis=2)
+    raise InputError(f'{name}: {count} channel(s), but --config.data.channels={wanted}\n'
+                     'valid: the same number of channels in all images of the dataset')
+
+
+def decode_mask(data: bytes, name: str, colors: ColorTable | None = None) -> np.ndarray:
+    """Decodes a mask to the numbers stored in it: gray levels, palette indices, or ids of its colours.
+
+    Args:
+      data: encoded bytes. name: for messages.
+      colors: what the colours of a colour mask mean; None = such masks are refused.
+
+    Returns:
+      uint8 [H, W]. One-bit masks give 0 and 1.
+
+    Raises:
+      InputError: a colour mask without a table, unknown colours, values above 255, truncated or damaged.
+    """
+    values, unknown = read_mask(data, name, colors)
+    if unknown:
+        found = ', '.join(f'{unpacked(code)} in {count} pixels' for code, count in unknown[:4])
+        raise InputError(f'{name}: colours that classes.txt does not list: {found}')
+    return values
+
+
+def read_mask(data: bytes, name: str, colors: ColorTable | None = None) -> tuple[np.ndarray, tuple]:
+    """As `decode_mask`, but unknown colours are 255 and returned, as in `color_ids`."""
+    image = _load(data, name)
+    if image.mode in ('RGB', 'RGBA') or (image.mode == 'P' and colors is not None and colors.palettes):
+        return _read_colors(image, name, colors)
+    return _read_values(image, data, name), ()
+
+
+def _read_colors(image: Image.Image, name: str, colors: ColorTable | None) -> tuple[np.ndarray, tuple]:
+    if colors is None or colors.problem:
+        why = colors.problem if colors else 'there is no classes.txt with colours'
+        raise InputError(f'{name}: mask is a colour image (mode {image.mode}), and {why}\n'
+                         'valid: one channel of class ids (8-bit grayscale or palette PNG), or classes.txt with '
+                         '`id name r g b` for every class and `255 void r g b` for colours to ignore')
+    return color_ids(np.asarray(image.convert('RGB')), colors)
+
+
+def _read_values(image: Image.Image, data: bytes, name: str) -> np.ndarray:
+    if image.mode in ('L', 'P'):
+        values = np.array(image)
+        depth = data[24] if image.format == 'PNG' and image.mode == 'L' else 8
+        # Pillow stretches 2- and 4-bit gray levels to 0..255; class ids must stay as written.
+        return values // {2: 85, 4: 17}.get(depth, 1)
+    if image.mode == '1':
+        return np.array(image).astype(np.uint8)
+    if image.mode.startswith('I'):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 255:
+            raise InputError(f'{name}: 16-bit mask with values up to {values.max()}\n'
+                             f'valid: class ids 0..254 and 255 = ignore')
+        return values.astype(np.uint8)
+    raise InputError(f'{name}: mask is a colour image (mode {image.mode})\n'
+                     f'valid: one channel of class ids (8-bit grayscale or palette PNG), or RGB')
+
+
+def _bands(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool]:
+    """What Pillow has read, [H, W, n], and whether the last band is alpha."""
+    if image.mode in ('P', 'PA', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
+        image = image.convert('RGB')
+    if image.format == 'PNG' and data[24] == 16 and image.mode in ('RGB', 'RGBA', 'LA'):
+        raise InputError(f'{name}: a PNG of several channels of 16 bits, of which Pillow reads 8\n'
+                         'valid: save it as TIFF')
+    values = np.asarray(image)
+    return values.reshape(*values.shape[:2], -1), image.mode in ('RGBA', 'LA', 'La')
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) .. 8; 1 when there is none or it makes no sense."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except _DAMAGED:
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _load(data: bytes, name: str) -> Image.Image:
+    image = open_image(data, name)
+    try:
+        image.load()
+    except _DAMAGED as error:
+        raise _damaged(error, data, name, image.format) from None
+    if orientation(image) == 1:
+        return image
+    original = image.format
+    image = ImageOps.exif_transpose(image)
+    image.format = original
+    return image
+
+
+def _damaged(error: Exception, data: bytes, name: str, kind: str) -> InputError:
+    truncated = 'truncated' in str(error).lower() or isinstance(error, EOFError)
+    return InputError(f'{name}: {"truncated" if truncated else "damaged"} {kind} '
+                      f'({error}, {len(data)} bytes)')
+
+
+def _to_8_bits(values: np.ndarray, mode: str, name: str) -> np.ndarray:
+    """Full-scale conversion: 16 bits / 257, floats * 255. A stretch by content would make the
+    same gray level look different from image to image."""
+    low, high = float(values.min()), float(values.max())
+    top = 1.0 if mode == 'F' else 65535.0
+    if not (low >= 0 and high <= top):  # also true of NaN
+        raise InputError(f'{name}: values from {low:g} to {high:g} in an image of mode {mode}\n'
+                         f'valid: 0..65535 in 16 or 32 bits, 0..1 in floating point')
+    return np.floor(values.astype(np.float64) * (255.0 / top) + 0.5).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""One file a dataset: a place on disk becomes a `Source`."""

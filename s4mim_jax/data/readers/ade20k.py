@@ -1,0 +1,80 @@
+"""Reader `ade20k`: the 150 classes of the MIT Scene Parsing Benchmark.
+
+    images/{training,validation}/ID.jpg    annotations/{training,validation}/ID.png
+    objectInfo150.txt (optional, names)
+
+`data.dir` is the folder that holds these, or the parent of ADEChallengeData2016. In the official masks
+0 is void and value v is class v - 1. Masks that were shifted already (0..149 and 255, as UniMatch V2
+offers them) are recognised by their 255, which official ones never hold. `validation` serves as 'val'
+and as 'test': the masks of the test images are not public.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES, decode_mask
+from s4mim_jax.data.readers.folder import list_files
+from s4mim_jax.data.source import IGNORE, Sample, Source, make_source, read_file
+
+NAMES_FILE = Path(__file__).with_name('ade20k_classes.txt')
+_ROWS = [line.split(' ', 4) for line in NAMES_FILE.read_text(encoding='utf-8').splitlines() if line[0] != '#']
+CLASSES = tuple(row[4] for row in _ROWS)
+PALETTE = np.array([row[:3] for row in _ROWS], int).astype(np.uint8)
+OBJECTS = tuple(c for c, row in enumerate(_ROWS) if row[3] == 'object')  # the others are stuff
+
+# An official mask with 255 is none: 254 is outside the classes.
+FROM_OFFICIAL = {0: IGNORE, IGNORE: IGNORE - 1} | {v: v - 1 for v in range(1, len(CLASSES) + 1)}
+LOOKED_AT = 16  # masks that tell which kind they are
+
+FOLDERS = {'train': 'training', 'val': 'validation'}
+
+
+def open_ade20k(folder: Path, data) -> Source:
+    """Opens ADE20K.
+
+    Raises:
+      InputError: no training images, or an objectInfo150.txt that does not name 150 classes.
+    """
+    root = next((r for r in (folder, folder / 'ADEChallengeData2016') if (r / 'images').is_dir()), folder)
+    splits = {}
+    for split, name in FOLDERS.items():
+        masks = list_files(root / 'annotations' / name, ('.png',))
+        pictures = list_files(root / 'images' / name, IMAGE_SUFFIXES)
+        if pictures:
+            splits[split] = tuple(Sample(i, path, masks.get(i)) for i, path in sorted(pictures.items()))
+    if 'train' not in splits:
+        raise InputError(f'{root / "images/training"}: no training images\n'
+                         f'valid: ADE_train_00000001.jpg, ... (the data folder is --config.data.dir)')
+    if 'val' in splits:
+        splits['test'] = splits['val']
+    names = root / 'objectInfo150.txt'
+    return make_source(folder, data, read_names(names) if names.is_file() else CLASSES, PALETTE, splits,
+                       raw=None if _shifted(splits) else FROM_OFFICIAL, roots=tuple(dict.fromkeys((root, folder))))
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """First synonyms of objectInfo150.txt, whose tab-separated lines end with `name, synonym, ...`.
+
+    Raises:
+      InputError: not the names of 150 classes in the order of their ids.
+    """
+    rows = [line.split('\t') for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    names = {row[0].strip(): row[-1].split(',')[0].strip() for row in rows[1:]}
+    if list(names) != [str(i + 1) for i in range(len(CLASSES))] or len(set(names.values())) != len(CLASSES):
+        raise InputError(f'{path}: {len(names)} lines, not the different names of ids 1..{len(CLASSES)} in order\n'
+                         f'valid: the file of ADEChallengeData2016, or none')
+    return tuple(names.values())
+
+
+def _shifted(splits: dict[str, tuple[Sample, ...]]) -> bool:
+    """Whether 255 occurs in masks from all over the dataset. Files that cannot be read are the check's."""
+    masks = [sample.mask for split in splits.values() for sample in split if sample.mask]
+    for path in masks[::max(len(masks) // LOOKED_AT, 1)]:
+        try:
+            if (decode_mask(read_file(path), path) == IGNORE).any():
+                return True
+        except InputError:
+            continue
+    return False

@@ -1,0 +1,108 @@
+"""Readers `voc` and `voc:aug`: the layout of PASCAL VOC 2012.
+
+    JPEGImages/ID.jpg    SegmentationClass/ID.png (palette index = class, 255 = border)
+    ImageSets/Segmentation/{train,val}.txt
+    SegmentationClassAug/ID.png (optional: masks of the augmented set, gray levels or palette)
+
+`data.dir` is the folder that holds these, or VOCdevkit or VOC2012's parent. The list `val` serves as
+'val' and as 'test': the annotations of VOC's own test images are not public.
+
+`voc` trains on the 1,464 images of the list `train`; split lists may name others. `voc:aug` trains on the
+10,582 of the augmented set and prefers its masks: those of a list `train_aug.txt` or `trainaug.txt` (bare
+ids, or pairs with or without a leading slash, as the public repositories have them), else all images with
+a mask that are not in `val`. Masks of 'val' are the clean ones either way.
+"""
+
+from pathlib import Path
+
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.classes import voc_palette
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.source import Sample, Source, make_source
+
+CLASSES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
+           'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa',
+           'train', 'tvmonitor')
+
+CLEAN, AUGMENTED = 'SegmentationClass', 'SegmentationClassAug'
+LISTS = 'ImageSets/Segmentation'
+AUGMENTED_LISTS = (f'{LISTS}/train_aug.txt', f'{LISTS}/trainaug.txt', 'train_aug.txt', 'splits/train_aug.txt')
+
+
+def open_voc(folder: Path, data) -> Source:
+    """Opens a VOC folder.
+
+    Raises:
+      InputError: none of the three folders, no list `train` or `val`, an empty one, an id in one that
+        has no image, a variant that is not 'aug', or no masks of the augmented set.
+    """
+    variant = data.name.partition(':')[2]
+    if ':' in data.name and variant != 'aug':
+        raise InputError(f'--config.data.name={data.name}: unknown variant {variant!r}\nvalid: voc, voc:aug')
+    root = _root(folder)
+    names = {path.stem: path.name for path in (root / 'JPEGImages').iterdir()}
+    clean, augmented = ({path.stem: str(path) for path in (root / name).iterdir() if path.suffix == '.png'}
+                        if (root / name).is_dir() else {} for name in (CLEAN, AUGMENTED))
+    masks = clean | augmented if variant else augmented | clean
+
+    def find(identity: str) -> Sample | None:
+        if identity not in names:
+            return None
+        return Sample(identity, str(root / 'JPEGImages' / names[identity]), masks.get(identity))
+
+    def held_out(identity: str) -> Sample | None:
+        sample = find(identity)
+        return sample and Sample(identity, sample.image, (augmented | clean).get(identity))
+
+    val = _read_list(root / LISTS / 'val.txt', root, held_out)
+    if variant:
+        train = _augmented(root, {sample.id for sample in val}, masks, find)
+    else:
+        train = _read_list(root / LISTS / 'train.txt', root, find)
+    return make_source(folder, data, CLASSES, voc_palette(len(CLASSES)), {'train': train, 'val': val, 'test': val},
+                       roots=tuple(dict.fromkeys((root, folder))), find=find)
+
+
+def _root(folder: Path) -> Path:
+    below = ('', 'VOC2012', 'VOCdevkit/VOC2012')
+    for candidate in below:
+        if (folder / candidate / 'JPEGImages').is_dir():
+            return folder / candidate
+    raise InputError(f'--config.data.dir={folder}: no folder JPEGImages, VOC2012/JPEGImages or '
+                     f'VOCdevkit/VOC2012/JPEGImages in it')
+
+
+def _augmented(root: Path, val: set[str], masks: dict[str, str], find) -> tuple[Sample, ...]:
+    """Training samples of the augmented set, from a list or, without one, from the masks there are."""
+    for name in AUGMENTED_LISTS:
+        if (root / name).is_file():
+            samples = _read_list(root / name, root, find)
+            if shared := [sample.id for sample in samples if sample.id in val]:
+                raise InputError(f'{root / name}: {len(shared)} ids are in {LISTS}/val.txt too, e.g. {shared[0]!r}\n'
+                                 f'valid: training images only')
+            return samples
+    if (root / AUGMENTED).is_dir():
+        return tuple(filter(None, (find(identity) for identity in sorted(masks.keys() - val))))
+    raise InputError(f'--config.data.name=voc:aug: no folder {root / AUGMENTED} and no list train_aug.txt or '
+                     f'trainaug.txt in {root / LISTS}\nvalid: one of these, or --config.data.name=voc')
+
+
+def _read_list(path: Path, root: Path, find) -> tuple[Sample, ...]:
+    try:
+        lines = [line.split() for line in path.read_text(encoding='utf-8-sig').splitlines()]
+    except OSError:
+        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}') from None
+    identities = [_identity(words[0]) for words in lines if words]
+    if not identities:
+        raise InputError(f'{path}: empty; it lists the ids of split {path.stem!r}')
+    samples = {identity: find(identity) for identity in identities}
+    missing = [identity for identity, sample in samples.items() if sample is None]
+    if missing:
+        raise InputError(f'{path}: {len(missing)} of {len(samples)} ids have no image, e.g. '
+                         f'{missing[0]!r}\nvalid: ids of files in {root / "JPEGImages"}')
+    return tuple(samples[identity] for identity in sorted(samples))
+
+
+def _identity(word: str) -> str:
+    """'2007_000032' of itself and of '/JPEGImages/2007_000032.jpg'."""
+    return Path(word).stem if Path(word).suffix.lower() in IMAGE_SUFFIXES else Path(word).name

@@ -1,0 +1,45 @@
+"""`s4mim_jax.load`: a Predictor from a run folder or from an exported model."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+
+from s4mim_jax.config.validation import validate
+from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
+from s4mim_jax.evaluation.inference import class_values, window_values
+from s4mim_jax.prediction import exported
+from s4mim_jax.prediction.predictor import Network, Predictor, settings_from
+from s4mim_jax.runs import checkpoints, run_folder
+
+
+def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequence[tuple[str, str]] = ()):
+    """The model of a run, ready to use.
+
+    Args:
+      workdir: run folder that train has written, or a folder of `s4mim_jax.export`, which has one set of weights
+        and settings of its own: checkpoint and weights are not asked for then.
+      checkpoint: 'best', 'latest' or a step.
+      weights: 'teacher' (the student where the run has no teacher) or 'student'.
+      overrides: (dotted config key, text) pairs, as `--config.KEY=TEXT` on the command line.
+
+    Returns:
+      a Predictor.
+
+    Raises:
+      InputError: no such run, checkpoint or weights; a config key with a value that is not valid.
+    """
+    if exported.is_export(workdir):
+        return exported.load_export(workdir, overrides)
+    config = run_folder.read_config(workdir, overrides)
+    validate(config)
+    run = run_folder.read_json(Path(workdir) / 'run.json')
+    variables, step, weights = checkpoints.restore_weights(
+        workdir, config, len(run['classes']), str(checkpoint), weights)
+    settings, apply_fn = settings_from(config), network(config, len(run['classes']))
+    variables = place_variables(variables, local_mesh(1))
+    look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, settings.protocol))
+    windows = jax.jit(lambda variables, windows: window_values(apply_fn, variables, windows, settings.protocol))
+    return Predictor(Network(partial(look, variables), partial(windows, variables)), settings, run['classes'],
+                     run['palette'], step, weights, config)

@@ -1,0 +1,307 @@
+"""The training loop. The order of operations inside it is the contract of a resume, see `_run`."""
+
+import signal
+import sys
+import time
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from s4mim_jax import data, evaluation, models
+from s4mim_jax.config.encoder_sizes import feature_stride
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.precision import with_precision
+from s4mim_jax.data.evaluation_stream import evaluation_batches
+from s4mim_jax.data.streams import training_batches
+from s4mim_jax.models.deeplabv3plus import without_reach
+from s4mim_jax.parallel import check_batch, hlo, make_mesh
+from s4mim_jax.planning import memory
+from s4mim_jax.runs import panels, run_folder
+from s4mim_jax.runs.checkpoints import Checkpoints
+from s4mim_jax.runs.class_weights import with_class_weights
+from s4mim_jax.runs.coherence import with_coherence_table
+from s4mim_jax.runs.feed import device_batches
+from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
+from s4mim_jax.runs.signals import StopRequest
+from s4mim_jax.runs.throughput import Progress
+from s4mim_jax.training import passes, watch
+from s4mim_jax.training.initial import create_state
+from s4mim_jax.training.optimizer import base_learning_rate, schedule
+from s4mim_jax.training.step import make_train_step
+
+NON_FINITE = 3  # exit status of a run whose loss is no number any more
+
+
+def train(config, workdir) -> int:
+    """Trains until `total_steps`, going on from the latest checkpoint in `workdir`.
+
+    Returns:
+      0 when finished, 128 + signal after SIGINT or SIGTERM (the state is saved and a second call
+      continues), 3 when a loss was not finite (the last good checkpoint stays).
+
+    Raises:
+      InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
+    """
+    # With several processes JAX's runtime listens for SIGTERM itself.
+    with StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop:
+        return _Run(config, workdir, stop).run()
+
+
+class _Run:
+    """What a run holds while it lasts: data, state, compiled step and where things are written."""
+
+    def __init__(self, config, workdir, stop):
+        self.began, self.first_step = time.perf_counter(), None
+        self.config, self.stop = config, stop
+        self.passes = passes.plan(config.method)
+        # Everything that can be wrong is looked at before anything is written.
+        self.source = data.open_source(config.data)
+        self.split = data.training_split(self.source, config.data.split, config.seed)
+        self.evaluated = data.evaluation_split(self.source, config.eval.split)
+        classes = self.source.num_classes
+        models.build(config.model, classes)
+        self.mesh = make_mesh(config)
+        check_batch(config, self.mesh.size, self.passes.unlabeled)
+        memory.check_crop(config, classes, self.passes, self.mesh.size)
+        needed = self.split.labeled + (self.split.unlabeled if self.passes.unlabeled else ())
+        self.tables = data.check_samples(self.source, needed)
+        self.evaluated_table = data.check_samples(self.source, self.evaluated)
+        if self.passes.unlabeled and not self.split.unlabeled:
+            raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
+                             f'{config.method.name} learns from them')
+        config = with_coherence_table(config, self.source, self.split.labeled)
+        self.config = config = with_class_weights(config, self.source, self.split.labeled)
+        run_folder.check_writable(workdir)
+        begun = Checkpoints.exist(workdir)
+        if begun:
+            self.config = config = with_precision(config, run_folder.precision_of(workdir))
+            run_folder.check_same_run(workdir, config, self.split)
+        else:  # weights that do not fit end here, before the folder is made
+            self.config = config = with_precision(config)
+            self.state = create_state(config, classes, self.mesh)
+            self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
+        self.folder = run_folder.prepare(workdir)
+        self.checkpoints = Checkpoints(self.folder)
+        if begun:
+            self.state, self.loop = self.checkpoints.restore(config, classes, self.mesh)
+        self.completed = int(self.state.step)
+        self.sums = Sums(self.loop['sums'])
+        self.waiting = []  # metrics of steps whose values were not looked at yet
+        self.main = jax.process_index() == 0
+
+    def run(self) -> int:
+        config = self.config
+        if self.completed >= config.total_steps:  # before anything is written
+            self._say(f'{self.folder} has completed {self.completed} of {config.total_steps} steps: nothing to do')
+            self.checkpoints.close()
+            # Who trains run after run in one process shall hear of a signal that came while this one was opened.
+            return 128 + self.stop.signal if self.stop.signal else 0
+        if self.main:
+            self._describe()
+        self.monitor = Monitor(self.folder, self.completed) if self.main else None
+        looks = config.log.images or watch.any_by_class(self.passes, config.method)  # at pictures, or only to count
+        self.look = panels.make_look(config, self.source.num_classes, self.mesh) if looks else None
+        self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
+        self.progress = Progress(self.completed, config.total_steps, config.batch.labeled +
+                                 (config.batch.unlabeled if self.passes.unlabeled else 0))
+        try:
+            return self._run()
+        except _NonFinite as error:
+            if self.main:
+                print(f'error: {error}', file=sys.stderr, flush=True)
+            return NON_FINITE
+        finally:
+            self.checkpoints.close()
+            if self.monitor:
+                self.monitor.close()
+
+    def _run(self) -> int:
+        """One turn of the loop, in this order:
+
+        1. fetch a batch and run the step. The metrics stay on the device.
+        2. log, on logging steps: this is where the host waits for the device. A non-finite loss ends
+           the run here, before the state that it spoilt could be evaluated or saved.
+        3. evaluate. Needs the new state; its score decides whether the checkpoint is the best.
+        4. save. Last, so that a checkpoint never claims a step whose lines are not in the log: a
+           resume drops lines after its step and makes exactly those again.
+        5. obey a signal: save, if not just done, and leave.
+        """
+        config = self.config
+        batches = device_batches(training_batches(
+            self.source, self.split, config, tables=self.tables, start_step=self.completed,
+            process_index=jax.process_index(), process_count=jax.process_count(),
+            with_unlabeled=self.passes.unlabeled), self.mesh)
+        step = None
+        for batch in batches:
+            if step is None:
+                step = self._compile(batch)
+                self.progress.begin()
+            with jax.transfer_guard('disallow'):
+                self.state, metrics = step(self.state, batch)
+            self.completed += 1
+            self.progress.step = self.completed
+            if self.first_step is None:
+                jax.block_until_ready(metrics)
+                self.first_step = time.perf_counter() - self.began
+                self._say(f'first step after {self.first_step:.1f} s')
+            self.waiting.append(metrics)
+            last = self.completed == config.total_steps
+            log = self.completed % config.log.every == 0 or last
+            if log:
+                self._log()
+            evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
+            save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
+            stop = self._agreed_signal(log or evaluate or save)
+            if evaluate or save or stop:
+                self._look_at_metrics()
+                self.progress.pause()
+                if evaluate:
+                    save |= self._evaluate(batch)
+                if save or stop:
+                    self._save()
+                if stop and not last:
+                    self.checkpoints.wait()
+                    self._say(f'stopped by signal {stop} after step {self.completed}; saved. '
+                              'The same command continues.')
+                    return 128 + stop  # the shell's convention
+                self.progress.begin()
+            if last:
+                break
+        self.checkpoints.wait()
+        if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
+            run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
+                'first_step_seconds': self.first_step})
+        self._say(f'done: {self.completed} steps, {config.eval.split} mIoU {self.last_miou:.4f}, best '
+                  f'{self.loop["best_miou"]:.4f} at step {self.loop["best_step"]}; {self.folder}')
+        return 0
+
+    def _agreed_signal(self, meeting: bool) -> int | None:
+        """The signal to obey after this step, the same in every process, because saving takes all of them.
+
+        Several processes: a SIGTERM to any one goes to JAX's preemption service, which finds the next step
+        that all can stop at; a SIGINT is obeyed where all ask for it (`meeting`: logging, evaluating, saving).
+        """
+        if jax.process_count() == 1:
+            return self.stop.signal
+        if multihost_utils.reached_preemption_sync_point(self.completed):
+            return signal.SIGTERM
+        if not meeting:
+            return None
+        return int(np.max(multihost_utils.process_allgather(np.int32(self.stop.signal or 0)))) or None
+
+    def _compile(self, batch):
+        started = time.perf_counter()
+        self._say('compiling the training step ...')
+        step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
+        step = step.lower(self.state, batch).compile()
+        used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
+        self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
+                     'passes': passes.table(self.config)}
+        self._say(f'compiled in {seconds:.1f} s' + (f'; {used / 2**30:.2f} GiB a device' if used else ''))
+        if self.mesh.size > 1:
+            found = hlo.collectives(step)
+            self.cost['collectives'] = [entry._asdict() for entry in found]
+            self._say('collectives of a step: ' + ', '.join(
+                f'{entry.count} {entry.kind} ({entry.bytes / 2**20:.2f} MiB a device)' for entry in found))
+        memory.check_compiled(self.config, used)
+        return step
+
+    def _look_at_metrics(self) -> None:
+        """Waits for the steps since the last look, in order, and adds up their metrics."""
+        waiting, self.waiting = jax.device_get(self.waiting), []
+        first = self.completed - len(waiting) + 1
+        for number, metrics in enumerate(waiting, first):
+            bad = first_non_finite(metrics)
+            if bad:
+                self._say_non_finite(number, bad)
+            self.sums.add(metrics)
+
+    def _say_non_finite(self, number, name):
+        self.checkpoints.wait()
+        kept = self.checkpoints.latest_step()
+        raise _NonFinite(f'{name} is not finite at step {number}; stopped\n'
+                         f'{self.folder}/checkpoints keeps {"step " + str(kept) if kept else "no checkpoint yet"}; '
+                         'try a lower --config.optimizer.learning_rate or --config.optimizer.clip_norm=1.0')
+
+    def _log(self) -> None:
+        self._look_at_metrics()
+        self.progress.pause()
+        means = self.sums.take()
+        factor = float(schedule(self.config)(self.completed - 1))
+        means['learning_rate'] = base_learning_rate(self.config) * factor
+        if self.monitor:
+            self.monitor.scalars(self.completed, 'train', means)
+            self.monitor.rates(self.completed, self.progress.rates())
+            print(self.progress.line(means), flush=True)
+        self.progress.begin()
+
+    def _evaluate(self, batch) -> bool:
+        """Scores the default weights on eval.split; True when they are the best so far."""
+        variables = self.state.variables('teacher')
+        weights = 'teacher' if self.state.ema is not None else 'student'
+        batches = evaluation_batches(self.source, self.evaluated, self.config, table=self.evaluated_table,
+                                          process_index=jax.process_index(), process_count=jax.process_count())
+        started = time.perf_counter()
+        result = self.infer(variables, batches)
+        self.last_miou = result['miou']
+        best = self.loop['best_miou'] is None or result['miou'] > self.loop['best_miou']
+        if best:
+            self.loop |= {'best_miou': result['miou'], 'best_step': self.completed}
+        if self.monitor:
+            values = {'miou': result['miou'], 'pixel_accuracy': result['pixel_accuracy']}
+            values |= {f'iou/{name}': value for name, value in result['iou'].items()}
+            self.monitor.scalars(self.completed, self.config.eval.split, values, weights=weights)
+            print(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
+                  f'{", best so far" if best else ""}), {result["images"]} images in '
+                  f'{time.perf_counter() - started:.1f} s', flush=True)
+        if self.look is not None:
+            seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
+            if self.monitor:
+                for name, picture in panels.draw(seen, self.source.palette).items():
+                    self.monitor.panel(self.completed, name, picture)
+                if counts:
+                    self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
+        return best
+
+    def _save(self) -> None:
+        self.loop['sums'] = {name: list(pair) for name, pair in self.sums.values.items()}
+        self.checkpoints.save(self.state, self.loop)
+
+    def _describe(self) -> None:
+        """Writes config.json and run.json and prints what the run is."""
+        config, split = self.config, self.split
+        run_folder.write_json(self.folder / 'config.json', config.to_dict())
+        sizes = {(row.height, row.width) for row in self.evaluated_table.rows.values()}
+        description = run_folder.describe_run(config, self.source, split, self.mesh, sizes)
+        run_folder.write_json(self.folder / 'run.json', description)
+        parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(self.state.params))
+        rate = base_learning_rate(config)
+        print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
+              f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
+              f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
+              f'global batch {config.batch.labeled} labelled'
+              + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')
+              + f' in {config.batch.accumulate} micro-batch(es); the recipe\'s reference batch is '
+              f'{config.optimizer.reference_batch}, so the learning rate {config.optimizer.learning_rate:g} '
+              f'becomes {rate:g} (encoder) and {rate * config.optimizer.head_multiplier:g} (rest)\n'
+              f'{jax.device_count()} device(s) {jax.devices()[0].device_kind}, mesh {dict(self.mesh.shape)}, '
+              f'partition {config.partition}; evaluation {description["protocol"]}\n'
+              + (f'class weights ({config.method.class_balance}): ' + ', '.join(
+                  f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
+                 if config.method.class_weights else '')
+              + f'network passes of a step:\n{passes.describe(config)}', flush=True)
+        for rate in without_reach(config.model, config.data.crop):
+            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the side '
+                  f'of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its outer '
+                  'taps learn nothing', flush=True)
+        if self.completed:
+            print(f'going on from step {self.completed}', flush=True)
+
+    def _say(self, text: str) -> None:
+        if self.main:
+            print(text, flush=True)
+
+
+class _NonFinite(Exception):
+    """A loss or gradient is no number any more."""
