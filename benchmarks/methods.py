@@ -66,7 +66,8 @@ def table(result: dict) -> str:
         if name in pairs:
             pair = pairs[name]
             over = '' if pair['ratio'] <= pair['budget'] else ' over'
-            cells += [f'`{pair["host"]}`', f'{pair["ratio"]:.2f}{over}', f'{pair["flop_ratio"]:.2f}', f'{pair["budget"]}']
+            cells += [f'`{pair["host"]}`', f'{pair["ratio"]:.2f}{over}', f'{pair["flop_ratio"]:.2f}',
+                      f'{pair["budget"]}']
         else:
             cells += ['-'] * 4
         lines.append('| ' + ' | '.join(cells) + ' |')

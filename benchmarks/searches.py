@@ -8,9 +8,9 @@ repeated by
     python -m s4mim_jax.train --config=CONFIG:METHOD --config.KEY=VALUE ... --workdir=DIR
 
 with the keys and values of its `set`, at today's commit or, if the code has changed since, at its own, whose defaults
-may be others than today's, from which `set` tells the difference; with `begin`, model.pretrained is that file or a run of that
-description. A run that stopped before its last step is left out and named; with --stopped it is told, with its
-last step. With --add what OUTPUT.json holds stays, but for runs of the same folder and name.
+may be others than today's, from which `set` tells the difference; with `begin`, model.pretrained is that file or
+a run of that description. A run that stopped before its last step is left out and named; with --stopped it is told,
+with its last step. With --add what OUTPUT.json holds stays, but for runs of the same folder and name.
 """
 
 import argparse
@@ -76,8 +76,11 @@ def table(entries: list[dict]) -> str:
         members = [entry for entry in entries if entry['group'] == group]
         shared = {key: value for key, value in members[0]['set'].items()
                   if all(entry['set'].get(key, ...) == value for entry in members)}
-        text += [f'## {group}', '', f'Runs: {len(members)}. Set in all of them: {as_text(shared) or "the defaults"}.', '',
-                 '| run | method | seed | set | begins with | val mIoU, best (step) | last | test, best on val | commit |',
+        heads = ('run', 'method', 'seed', 'set', 'begins with', 'val mIoU, best (step)', 'last', 'test, best on val',
+                 'commit')
+        text += [f'## {group}', '',
+                 f'Runs: {len(members)}. Set in all of them: {as_text(shared) or "the defaults"}.', '',
+                 f'| {" | ".join(heads)} |',
                  '|---|---|---|---|---|---|---|---|---|']
         text += [row(entry, shared) for entry in members] + ['']
     return '\n'.join(text)
@@ -89,7 +92,8 @@ def row(entry: dict, shared: dict) -> str:
     ended = '' if entry['val'][-1][0] == entry['steps'] else f' (stopped at {entry["val"][-1][0]} of {entry["steps"]})'
     own = {key: value for key, value in entry['set'].items() if key not in shared}
     cells = (entry['run'], f'`{entry["method"]}`', entry['seed'], as_text(own), entry['begin'] or '-',
-             f'{best:.3f} ({step})', f'{entry["val"][-1][1]:.3f}' + ended, f'{test[-1]:.3f}' if test else '-', (entry['git'] or '-')[:7])
+             f'{best:.3f} ({step})', f'{entry["val"][-1][1]:.3f}' + ended, f'{test[-1]:.3f}' if test else '-',
+             (entry['git'] or '-')[:7])
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 

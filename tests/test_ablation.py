@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pages
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -17,16 +18,14 @@ from s4mim_jax.config.validation import validate
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'ablation'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import ablation
-import ablation_table
-from arms import ARMS, THREE
+import ablation  # noqa: E402
+import ablation_table  # noqa: E402
+from arms import ARMS, THREE  # noqa: E402
 
 
 def readme_settings():
-    """The `--set`s of the command in the README, and its --begin."""
-    text = (ROOT / 'README.md').read_text()
-    start = text.index('    python benchmarks/ablation.py --begin')
-    words = shlex.split(text[start:text.index('\n\n', start)].replace('\\\n', ' '))
+    """The `--set`s of the command that the page of results shows, and its --begin."""
+    words = shlex.split(pages.commands('python benchmarks/ablation.py --begin').replace('\\\n', ' '))
     begin, = [word.partition('=')[2] for word in words if word.startswith('--begin=')]
     return [setting for option, setting in zip(words, words[1:]) if option == '--set'], int(begin)
 
@@ -122,7 +121,7 @@ def test_an_arm_on_two_seeds_stands_beside_its_host_on_the_same_two(tmp_path):
     text = (tmp_path / 'table.md').read_text()
     first, second, third = text.split('\n\nArms on 2')[0], text.split('Arms on 2')[1].split('The union')[0], \
         text.split('The union')[1]
-    whole, short, beside = (dict((cells(line)[0], cells(line)) for line in part.splitlines() if line.startswith('|'))
+    whole, short, beside = ({cells(line)[0]: cells(line) for line in part.splitlines() if line.startswith('|')}
                             for part in (first, second, third))
     assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', '44.00 ± 8.94', 'supervised', '-', '-', '90%']
     assert whole['union'][4:7] == ['fixmatch', '44.00', '+0.00 [+0.00, +0.00] (5)']

@@ -227,14 +227,14 @@ def test_valid_values_in_words(root):
     assert valid_values(source) == '4..6, 9'
 
 
-def command_line(*arguments, **options):
+def check_command(*arguments, **options):
     return subprocess.run([sys.executable, '-m', 's4mim_jax.data.check', *arguments], cwd=ROOT, capture_output=True,
                           text=True, timeout=300, env=os.environ | {'JAX_PLATFORMS': 'cpu'}, **options)
 
 
 def test_the_command(root, tmp_path):
     flags = [f'--config={ROOT}/configs/folder.py:unimatch,split=seeded:1/2', f'--config.data.dir={root}']
-    done = command_line(*flags, f'--output={tmp_path / "new" / "out"}', '--pictures=1')
+    done = check_command(*flags, f'--output={tmp_path / "new" / "out"}', '--pictures=1')
     assert done.returncode == 0 and done.stderr == '', done.stderr
     assert 'training can start' in done.stdout
     summary = json.loads((tmp_path / 'new/out/check.json').read_text())
@@ -243,7 +243,7 @@ def test_the_command(root, tmp_path):
         assert sheet.width == 3 * 320 + 4 * pictures.MARGIN
     assert sorted(p.name for p in (tmp_path / 'new/out').iterdir()) == ['check.json', 'samples.png']
     write_mask(root / 'masks/train/t4.png', [0, 3])
-    done = command_line(*flags)
+    done = check_command(*flags)
     assert done.returncode == 2 and 't4.png: values 3' in done.stdout and 'training would refuse' in done.stdout
 
 

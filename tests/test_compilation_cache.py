@@ -13,7 +13,7 @@ from s4mim_jax.config import command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import start
+import start  # noqa: E402
 
 SETTINGS = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
 TINY = ['--config.total_steps=400', '--config.log.every=1', '--config.log.images=0', '--config.model.width=4',

@@ -1,11 +1,11 @@
 """Which networks a file is found to be, what of it is taken, and what is refused. Nothing here needs PyTorch."""
 
 import re
-from pathlib import Path
 
 import ml_dtypes
 import network_files
 import numpy as np
+import pages
 import pytest
 import tiny
 import torchvision_files as files
@@ -25,7 +25,6 @@ from s4mim_jax.pretrained.readers import Weights, read_weights
 from s4mim_jax.pretrained.schemes import SCHEMES
 from s4mim_jax.training.initial import initial_variables
 
-README = Path(__file__).resolve().parents[1] / 'README.md'
 CLASSES = 5
 
 
@@ -230,7 +229,7 @@ def test_an_unknown_naming_is_told_with_its_names():
 
 
 def test_tensorflow_networks_of_timm_bring_their_padding_and_epsilon(tmp_path):
-    state = {name: array for name, array in files.mobilenet_v2().items()}
+    state = dict(files.mobilenet_v2().items())
     folder = tmp_path / 'tf_mobilenetv2_100.in1k'
     found = contents(state, path=str(folder / 'model.safetensors'))
     assert (found.padding, found.epsilon) == ('same', 1e-3)
@@ -297,8 +296,6 @@ def test_describe_tells_parts_settings_counts_and_leftovers():
         assert line in text, line
 
 
-def test_readme_lists_the_schemes_of_the_table():
-    section = README.read_text().split('## Pretrained weights')[1].split('\n## ')[0]
-    lines = [line for line in section.splitlines() if line.startswith('| ')]
-    rows = [tuple(cell.strip() for cell in line.strip('|').split('|')) for line in lines]
-    assert rows[1:] == [(scheme.part, scheme.name, scheme.origin, scheme.keys) for scheme in SCHEMES]
+def test_the_page_lists_the_schemes_of_the_table():
+    assert [tuple(row) for row in pages.rows('schemes')] == [
+        (scheme.part, scheme.name, scheme.origin, scheme.keys) for scheme in SCHEMES]

@@ -7,7 +7,7 @@ import tiny_network
 
 from configs import shapes
 from s4mim_jax import terms
-from s4mim_jax.config.keys import _methods
+from s4mim_jax.config.methods import _methods
 from s4mim_jax.training import create_state, make_train_step
 
 HALVES = {'supervised': 1 / 2, 'consistency': 1 / 2}

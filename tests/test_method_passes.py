@@ -1,10 +1,9 @@
 """Network passes of every method: what a step calls, what is told beforehand and what a weight of 0 leaves out."""
 
-import re
-from pathlib import Path
 
 import jax
 import numpy as np
+import pages
 import pytest
 import tiny
 import tiny_network
@@ -12,7 +11,7 @@ from flax import linen as nn
 
 from configs import shapes
 from s4mim_jax import models
-from s4mim_jax.config.keys import _methods
+from s4mim_jax.config.methods import _methods
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.passes import describe, table
@@ -120,12 +119,10 @@ def test_terms_of_the_union_without_weight_compute_less():
 
 
 def documented():
-    text = (Path(__file__).resolve().parents[1] / 'README.md').read_text()
-    rows = re.search('<!-- passes -->\n(.*?)<!-- /passes -->', text, re.DOTALL)[1].splitlines()[2:]
-    return {row.split('`')[1]: [int(cell) for cell in row.split('|')[2:-1]] for row in rows}
+    return {name.strip('`'): [int(cell) for cell in cells] for name, *cells in pages.rows('passes')}
 
 
-def test_the_table_of_the_readme_is_what_the_configs_give():
+def test_the_table_of_the_page_is_what_the_configs_give():
     def images(name):
         config = shapes.get_config(name)
         config.batch.update(labeled=8, unlabeled=8)

@@ -6,7 +6,7 @@ import tiny
 from configs import shapes
 from s4mim_jax import terms
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.config.keys import _methods
+from s4mim_jax.config.methods import _methods
 from s4mim_jax.config.validation import validate
 from s4mim_jax.training.passes import plan, table
 

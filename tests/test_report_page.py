@@ -147,7 +147,7 @@ def test_predictions_are_painted_below_their_names(monkeypatch):
     assert [picture.name for picture in pictures] == ['predictions', 'predictions_2']
     assert 'folder, val' in pictures[0].title and 'a, b' in pictures[0].caption
 
-    first, second = ([[axes for axes in figure.axes[row * count:(row + 1) * count]] for row in range(2)]
+    first, second = ([list(figure.axes[row * count:(row + 1) * count]) for row in range(2)]
                      for figure, count in zip(figures, (7, 3)))
     assert [axes.get_title() for axes in first[0]] == ['input', 'label', *(f'method{n}' for n in range(5))]
     assert [axes.get_title() for axes in second[0]] == ['input', 'label', 'method5']

@@ -1,8 +1,9 @@
-"""The README's tables of CamVid say what the committed results say."""
+"""The tables of CamVid say what the committed results say."""
 
 import json
 from pathlib import Path
 
+import pages
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -10,9 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def rows(name):
     """Method without its settings -> the cells of its row in the table between <!-- name --> and <!-- /name -->."""
-    text = (ROOT / 'README.md').read_text().partition(f'<!-- {name} -->\n')[2].partition(f'\n<!-- /{name} -->')[0]
-    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()[2:]]
-    return {method.strip('`').partition(',')[0]: scores for method, *scores in cells}
+    return {method.strip('`').partition(',')[0]: scores for method, *scores in pages.rows(name)}
 
 
 @pytest.mark.parametrize('table, results, steps', [
@@ -36,5 +35,5 @@ def test_the_runs_of_a_table_differ_in_their_method_alone(results):
     first, *others = json.loads((ROOT / 'benchmarks' / 'results' / results).read_text())['runs']
     for run in others:
         assert (run['seed'], run['total_steps']) == (first['seed'], first['total_steps'])
-        for part in ('data', 'model', 'batch', 'optimizer'):  # keys that a later version has brought stand in later runs
+        for part in ('data', 'model', 'batch', 'optimizer'):  # keys that a later version brought stand in later runs
             assert {key: run[part].get(key) for key in first[part]} == first[part], (run['method'], part)

@@ -10,7 +10,7 @@ from s4mim_jax.config.command_line import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'benchmarks'))
-import searches
+import searches  # noqa: E402
 
 SHAPES = str(ROOT / 'configs' / 'shapes.py')
 
@@ -74,7 +74,8 @@ def test_pretrained_weights_are_named_by_their_file(tmp_path):
 
 def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
     entries = [searches.read(folder(tmp_path / group / name, 'fixmatch', [('method.tau', tau)], test=test), SHAPES)
-               for group, name, tau, test in (('a', 'low', '0.5', None), ('a', 'high', '0.8', 0.123), ('b', 'alone', '0.8', None))]
+               for group, name, tau, test in (('a', 'low', '0.5', None), ('a', 'high', '0.8', 0.123),
+                                              ('b', 'alone', '0.8', None))]
     first, second = searches.table(entries).split('## b')
     assert 'Runs: 2. Set in all of them: `total_steps=100`.' in first
     assert '| low | `fixmatch` | 0 | `method.tau=0.5` | - | 0.300 (100) | 0.300 | - | aaaaaaa |' in first

@@ -4,7 +4,7 @@ import math
 
 PATCH = 14
 # Encoders that cut the image into squares and take whole squares only.
-PATCHES = {name: PATCH for name in ('dinov2_vits14', 'dinov2_vitb14', 'dinov2_vitl14', 'dinov2_vitg14')}
+PATCHES = dict.fromkeys(('dinov2_vits14', 'dinov2_vitb14', 'dinov2_vitl14', 'dinov2_vitg14'), PATCH)
 
 
 def size_multiple(model_config) -> int:

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import ColorTable
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
-
-IGNORE = 255  # label of a pixel that is neither trained on nor scored
 
 # Imported when asked for: `shapes` brings TensorFlow Datasets with it.
 READERS = {
@@ -77,6 +76,7 @@ class Source:
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
+      notes: lines for the start-up text: how the files were read, and what was left out.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Source:
     cache_dir: str | None = None
     pixels: PixelFormat = PLAIN
     colors: ColorTable | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

@@ -22,8 +22,8 @@ from s4mim_jax.models.unet import unet_decoder, unet_encoder, up_steps
 __all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'build_model', 'feature_stride',
            'init_variables', 'resize_bilinear', 'size_multiple', 'validate']
 
-ENCODERS = {'mobilenet_v2': mobilenet_v2, **{name: resnet_module.resnet for name in RESNETS},
-            **{name: vit_module.vit for name in vit_module.VITS}, 'unet': unet_encoder}
+ENCODERS = {'mobilenet_v2': mobilenet_v2, **dict.fromkeys(RESNETS, resnet_module.resnet),
+            **dict.fromkeys(vit_module.VITS, vit_module.vit), 'unet': unet_encoder}
 DECODERS = {'deeplabv3plus': deeplabv3plus, 'dpt': dpt_module.dpt, 'unet': unet_decoder}
 _PYRAMID = ('dpt', 'unet')  # decoders that take a map of every stride, not only low and high
 _CHOICES = {

@@ -9,8 +9,12 @@ from s4mim_jax.data.readers import tfds_known
 from s4mim_jax.data.source import reader_name
 
 # Where the class names of datasets stand that are the same everywhere. `folder` brings its own.
-CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'camvid': 's4mim_jax.data.readers.camvid', 'voc': 's4mim_jax.data.readers.voc',
-           'cityscapes': 's4mim_jax.data.readers.cityscapes', 'ade20k': 's4mim_jax.data.readers.ade20k', 'coco': 's4mim_jax.data.readers.coco'}
+CLASSES = {'shapes': 's4mim_jax.data.shapes.scene',
+           'camvid': 's4mim_jax.data.readers.camvid',
+           'voc': 's4mim_jax.data.readers.voc',
+           'cityscapes': 's4mim_jax.data.readers.cityscapes',
+           'ade20k': 's4mim_jax.data.readers.ade20k',
+           'coco': 's4mim_jax.data.readers.coco'}
 
 
 class Dataset(NamedTuple):

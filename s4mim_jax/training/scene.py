@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.models import feature_stride, size_multiple
 from s4mim_jax.models.positions import Positions, encoder_positions
 from s4mim_jax.parallel import Collectives

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check.table import refuse_only_ignore, valid_values
 from s4mim_jax.data.files.images import decode_image, read_mask
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
 from s4mim_jax.data.progress import Progress
-from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.source import Sample, Source
 
 Groups = dict[str, tuple[Sample, ...]]  # 'train', 'labeled', 'unlabeled', 'val', 'test'
 KEPT_OUT = ('val', 'test')
@@ -81,7 +82,7 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
                          pixels=source.pixels, colors=source.colors)
     pixels, digests = {}, {}
     if decode:
-        pixels, digests, broken = _decode(source, [path for path in facts], facts)
+        pixels, digests, broken = _decode(source, list(facts), facts)
         errors |= broken
     findings = [Finding('cannot be used', path, message, path in used) for path, message in errors.items()]
     findings += _mask_findings(source, samples, facts, used)

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.readers.folder import list_files
-from s4mim_jax.data.source import IGNORE, Sample, Source, make_source
+from s4mim_jax.data.source import Sample, Source, make_source
 
 # Class -> (id in labelIds, colour), in the order of the train ids: labels.py of the dataset's scripts.
 LABELS = {
@@ -28,7 +29,7 @@ LABELS = {
 CLASSES = tuple(LABELS)
 PALETTE = np.array([color for _, color in LABELS.values()], np.uint8)
 # Ids 0..33 that are no class, and -1 (a licence plate, stored as 255), are void.
-FROM_LABEL_IDS = {i: IGNORE for i in range(34)} | {i: c for c, (i, _) in enumerate(LABELS.values())}
+FROM_LABEL_IDS = dict.fromkeys(range(34), IGNORE) | {i: c for c, (i, _) in enumerate(LABELS.values())}
 
 PICTURE_END = '_leftImg8bit'
 MASK_ENDS = ('_gtFine_labelTrainIds', '_gtFine_labelIds')
