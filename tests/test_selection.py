@@ -108,7 +108,7 @@ def test_matched_controls_keep_the_same_number_by_another_score():
     refined = choose(threshold='partition', refinement='union')
     control = choose(threshold='partition', refinement='union', matched='unrefined')
     assert control.kept.sum() == refined.kept.sum() and (control.kept != refined.kept).any()
-    raw = up(naive_margin(COARSE))
+    raw = naive_margin(FULL)
     assert raw[control.kept].min() >= raw[VALID & ~control.kept].max()
 
     matched = choose(matched='single_scale')

@@ -10,13 +10,12 @@ from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.shapes.scene import CLASSES, SIZE, draw
 
 
-class Drawn(tfds.core.GeneratorBasedBuilder):
+class Drawn(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A dataset that the package draws. A subclass names TITLE, CLASSES, DRAW(stream, index) -> (image, mask) and
     SPLITS: split -> (number of the random stream, examples). Streams stay what they are when a split grows."""
 
     VERSION = tfds.core.Version('1.0.0')
     RELEASE_NOTES = {'1.0.0': 'First version.'}
-    SKIP_REGISTRATION = True  # no dataset itself
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -45,6 +44,13 @@ class Shapes(Drawn):
 
     TITLE, CLASSES, DRAW = 'shapes', CLASSES, staticmethod(draw)
     SPLITS = {'train': (0, 1024), 'val': (1, 128), 'test': (2, 256)}
+
+
+class ShapesLarge(Shapes):
+    """The test split drawn further, to score a run of `shapes` more finely."""
+
+    TITLE = 'shapes_large'
+    SPLITS = {'test': (2, 1024)}
 
 
 def _png(array: np.ndarray) -> io.BytesIO:

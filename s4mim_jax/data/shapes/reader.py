@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.shapes.builder import Drawn, Shapes
+from s4mim_jax.data.shapes.builder import Drawn, Shapes, ShapesLarge
 from s4mim_jax.data.shapes.scene import PALETTE
 from s4mim_jax.data.source import Sample, Source, mask_lookup, require_targets
 
@@ -29,6 +29,11 @@ def open_shapes(folder: Path, data) -> Source:
       InputError: the folder cannot be written, or what is in it is damaged.
     """
     return open_drawn(Shapes, PALETTE, folder, data)
+
+
+def open_large(folder: Path, data) -> Source:
+    """As `open_shapes`: a test split of which that of `shapes` is the beginning, and nothing else."""
+    return open_drawn(ShapesLarge, PALETTE, folder, data)
 
 
 def open_drawn(dataset: type[Drawn], palette, folder: Path, data) -> Source:
@@ -56,7 +61,7 @@ def _records(dataset: type[Drawn], folder: Path) -> dict:
         builder = tfds.builder_from_directory(_place(dataset, folder))
         records = {split: builder.as_data_source(split, decoders=skip) for split in dataset.SPLITS}
         sizes = {split: len(records[split]) for split in dataset.SPLITS}
-        records['train'][0]
+        next(iter(records.values()))[0]
     except Exception as error:  # whatever TFDS or ArrayRecord make of a damaged file
         raise InputError(f'{_place(dataset, folder)}: damaged ({type(error).__name__})\n'
                          f'delete this folder; it is drawn again at the next start') from error
