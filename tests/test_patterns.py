@@ -3,8 +3,8 @@
 import hashlib
 
 import numpy as np
-
 from dataset_trees import data_config
+
 from s4mim_jax.data import open_source
 from s4mim_jax.data.patterns import figures, textures
 from s4mim_jax.data.patterns.builder import Patterns
@@ -13,7 +13,7 @@ from s4mim_jax.data.shapes import builder
 from s4mim_jax.data.shapes import scene as shapes
 from s4mim_jax.data.shapes import textures as textures_of_shapes
 
-DIGEST = '6c772790155ca87facd597208ac9528b1cc7d9c13580da20ad2413593063a131'
+DIGEST = '352d9e69ef01dab71e185096b0bc40b16faf8787848fd6c269dc1e8af8c29130'
 
 
 def test_the_same_pixels_everywhere():

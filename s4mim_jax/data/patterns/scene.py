@@ -1,5 +1,7 @@
-"""One image and its mask: figures told by their outline in any colour and texture, and patches told by their texture.
+"""One image and its mask: figures told by their outline, in any texture, and patches told by their texture.
 
+As in `shapes` most objects of a class have its usual hue, which several classes share: colour leads a network to a few
+classes, and outline and texture must tell those apart. From pictures in any colour it learned next to nothing in as long.
 Light, shadows, clutter and noise are those of `shapes`; figures, textures and classes are others. What a network
 learns here serves as a start there (`configs/patterns.py`) and does not know its classes.
 """
@@ -18,6 +20,7 @@ TEXTURES = ('chevrons', 'scales', 'plaid', 'crosses', 'grain', 'lattice', 'trian
 CLASSES = ('background', *FIGURES, *TEXTURES)
 RADII = {'nail': (5.0, 9.0), 'zigzag': (26.0, 44.0)}  # pixels of the final image; others below
 USUAL = (13.0, 28.0)
+HUES = 9  # usual ones, each of some four classes
 SECONDS = {'dark': 1, 'light': 1, 'any': 1}
 SURFACES = {textures.gradient: 8, **{getattr(textures, name): 1 for name in TEXTURES}}
 GROUNDS = {textures.gradient: 4, textures.brushed: 3, textures.grain: 3, textures.lattice: 1, textures.plaid: 1,
@@ -48,6 +51,8 @@ def draw(split: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         else:
             name = TEXTURES[chance.integer(0, len(TEXTURES) - 1)]
             figure, surfaces = figures.blob, {getattr(textures, name): 1}
-        kind = Kind(figure, surfaces, {ANY: 1}, SECONDS, 1.0, RADII.get(name, USUAL))
-        place(chance, canvas, labels, light, kind, CLASSES.index(name), shiny=chance.happens(0.2))
+        number = CLASSES.index(name)
+        hues = {(number % HUES / HUES, 0.03): 5, ANY: 2}
+        kind = Kind(figure, surfaces, hues, SECONDS, 1.0, RADII.get(name, USUAL))
+        place(chance, canvas, labels, light, kind, number, shiny=chance.happens(0.2))
     return develop(chance, canvas, x, y), shrink_labels(labels)
