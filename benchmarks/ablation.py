@@ -1,6 +1,6 @@
 """Methods against their hosts under equal conditions: same steps, batch, split and initial network, paired seeds.
 
-    python benchmarks/ablation.py --folder=benchmarks/results/evidence [--only=fixmatch;s4mc] [--seeds=1] [--list]
+    python benchmarks/ablation.py --folder=benchmarks/results/evidence ["--only=fixmatch;s4mc"] [--seeds=1] [--list]
         [--config=configs/shapes_start.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
 
 What is scored is the last checkpoint, the average of its weights where the method keeps one, on the drawn test images of

@@ -43,8 +43,8 @@ AT_LEAST = {
 }
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
-          'method.selection.tau_margin', 'method.selection.alpha', 'method.selection.alpha_end', 'method.masks.x_ratio', 'method.masks.w_ratio',
-          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',
+          'method.selection.tau_margin', 'method.selection.alpha', 'method.selection.alpha_end', 'method.masks.x_ratio',
+          'method.masks.w_ratio', 'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',
           'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
@@ -161,7 +161,8 @@ def _refuse_ignored(config, rule) -> None:
         given = rule[key] if key != 'coherence' else tuple(rule.coherence)
         for other, allowed in needed.items():
             if given != value and rule[other] not in allowed:
-                _refuse(config, f'method.selection.{key}', f'has no effect with method.selection.{other}={rule[other]}\n'
+                _refuse(config, f'method.selection.{key}', 'has no effect with '
+                        f'method.selection.{other}={rule[other]}\n'
                         f'valid: {value!r}, or method.selection.{other}={" or ".join(allowed)}')
 
 

@@ -94,7 +94,8 @@ def _by_margin(maps, valid, rule, progress, align_corners, collectives):
     if rule.threshold == 'margin':
         above = lambda score: score >= rule.tau_margin
     else:
-        gamma = partition_threshold(raw, seen, rule.alpha + (rule.alpha_end - rule.alpha) * progress, rule.scope, collectives)
+        alpha = rule.alpha + (rule.alpha_end - rule.alpha) * progress
+        gamma = partition_threshold(raw, seen, alpha, rule.scope, collectives)
         gamma = gamma.reshape(-1, 1, 1)
         above = lambda score: score > gamma
     full = lambda score: resize_bilinear(score[..., None], valid.shape[1:3], align_corners)[..., 0]

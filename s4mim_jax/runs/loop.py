@@ -293,9 +293,9 @@ class _Run:
                  if config.method.class_weights else '')
               + f'network passes of a step:\n{passes.describe(config)}', flush=True)
         for rate in without_reach(config.model, config.data.crop):
-            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the side '
-                  f'of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its outer '
-                  'taps learn nothing', flush=True)
+            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the '
+                  f'side of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its '
+                  'outer taps learn nothing', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from flax import traverse_util
 import numpy as np
+from flax import traverse_util
 
 from s4mim_jax.pretrained.readers import write_weights
 from s4mim_jax.pretrained.schemes import Found, ours
