@@ -3,11 +3,11 @@
     python benchmarks/ablation.py --folder=benchmarks/results/evidence ["--only=fixmatch;s4mc"] [--seeds=1] [--list]
         [--config=configs/shapes_start.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
 
-What is scored is the last checkpoint, the average of its weights where the method keeps one, on the drawn test images of
-`shapes_large` where the dataset is `shapes`. With --begin every arm of a seed begins with the same network, trained for so many labelled-only steps: pseudo-labels
-of an untrained teacher teach nothing, and short runs would be spent on them. One JSON a run; a run whose JSON is there
-is not repeated, an interrupted one goes on. At the end table.md (test mean, standard deviation, paired difference to
-the host with its 95 % interval) and table.png are made from all the JSONs in the folder; `--summarize` makes only
+What is scored is the last checkpoint, the average of its weights where the method keeps one, on the drawn test images
+of `shapes_large` where the dataset is `shapes`. With --begin every arm of a seed begins with the same network, trained
+for so many labelled-only steps. One JSON a run; a run whose JSON is there is not repeated, an interrupted one goes on.
+At the end table.md (test mean, standard deviation, paired difference to the host with its 95 % interval) and table.png
+are made from all the JSONs in the folder; `--summarize` makes only
 those. How long it will take is said before it begins, as far as the JSONs in the folder tell it. What a step costs is
 measured by methods.py: here other work may run beside.
 """

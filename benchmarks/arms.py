@@ -18,8 +18,8 @@ HOST = f'{EMA},tau=0.9'
 # As released: four neighbours, each of weight exp(-1/2); the schedule ends with 85 % kept.
 S4MC = f's4mc,{HOST},selection.connectivity=4,selection.decay=0.5,selection.alpha_end=0.15'
 # A cell is a position of the encoder's map; a term comes to the whole of its host.
-MASKMATCH = f'fixmatch,{HOST},masked_consistency=0.5,masks.w_photometric=True,masks.patch=16,masks.w_ratio=0.5'
-MASKSUP = (f'fixmatch,{HOST},masked_supervision=0.125,similarity=0.05,similarity_loss=kl,masks.x_kind=freeform,'
+MASKMATCH = f'maskmatch,{HOST},teacher.scales=(1.0,),masks.patch=16,masks.w_ratio=0.5'
+MASKSUP = (f'fixmatch+masksup,{HOST},masked_supervision=0.125,similarity=0.05,similarity_loss=kl,'
            'masks.freeform=(0.2, 0.3)')
 FOUR = ('s4mc', 'maskmatch', 'masksup', 's4mim')  # the union is compared with each of them too
 ARMS = {

@@ -146,7 +146,7 @@ def runs(monkeypatch, tmp_path):
         return result(arm, seed, 0.4) | {'seconds': 60.0}
 
     monkeypatch.setattr(ablation, 'run', run)
-    monkeypatch.setattr(ablation.command, 'compilation_cache', lambda workdir: None)
+    monkeypatch.setattr(ablation.command_line, 'compilation_cache', lambda workdir: None)
 
     def call(*options):
         made.clear()
