@@ -20,7 +20,7 @@ from s4mim_jax.runs.throughput import duration
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'shapes.py'
 HOST = 'supervised'
-METHOD, STEPS = 'fixmatch_ema', 1000  # ends in 10 minutes on two cores with a gain; docs/what_was_tried.md
+METHOD, STEPS = 'fixmatch_ema', 1000  # ends in 10 minutes on two cores with a gain; docs/history.md
 DRAWN = 8  # test images whose predictions are written as pictures
 
 

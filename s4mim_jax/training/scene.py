@@ -80,7 +80,7 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     for call in passes.calls:
         if call.masked:
             # 'running' (ours) asks whether a masked batch's own statistics, of pixels that are largely alike, hurt.
-            # In the one run that tried it, it was worse than 'batch' (docs/what_was_tried.md).
+            # In the one run that tried it, it was worse than 'batch' (docs/history.md).
             statistics = jax.lax.stop_gradient(statistics)
             run(call, {name: copy.image for name, copy in masked.items()},
                 train=config.method.masks.statistics == 'batch')
