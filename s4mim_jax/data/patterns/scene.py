@@ -1,8 +1,7 @@
 """One image and its mask: figures told by their outline, in any texture, and patches told by their texture.
 
 As in `shapes` most objects of a class have its usual hue, which several classes share: colour leads a network to a
-few classes, and outline and texture must tell those apart. From pictures in any colour it learned next to nothing in as
-many steps.
+few classes, and outline and texture must tell those apart.
 Light, shadows, clutter and noise are those of `shapes`; figures, textures and classes are others. What a network
 learns here serves as a start there (`configs/patterns.py`) and does not know its classes.
 """
