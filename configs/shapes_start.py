@@ -16,6 +16,6 @@ def get_config(argument=None):
                         blur_probability=0.2, blur_sigma=(0.1, 1.0))
     config.method.cutmix.probability = 1.0
     config.optimizer.update(learning_rate=1e-3, schedule='cosine', warmup_steps=100)
-    config.total_steps = 2000
-    config.eval.every = config.checkpoint.every = 1000
+    config.total_steps = 1500
+    config.eval.every = config.checkpoint.every = 500
     return compose(config, argument, __file__, default='fixmatch_ema')
