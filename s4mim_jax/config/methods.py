@@ -1,6 +1,6 @@
 """How a config file is put together: the method after the colon, ideas added to it, and settings.
 
-Methods are the files of `configs/methods/`, and of `methods/` beside a config file of one's own: `apply(config)` and, if
+Methods are the files of `configs/methods/`, and of `methods/` beside a config file of the user: `apply(config)` and, if
 it can be added to a host, `extend(config)`.
 """
 
