@@ -16,6 +16,9 @@ CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid
                'Any key can be overridden: --config.total_steps=200')
 
 
+COMPOSING = ('method.weighting',)  # keys that decide how a method is put together, not only how it runs
+
+
 def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Parses the command line, calls `main(positional, config_file, overrides)` and exits.
 
@@ -107,6 +110,9 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
         own = sorted(p.name for p in shipped.folder().glob('*.py') if p.stem != '__init__')
         raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}; '
                          f'of the package: {", ".join(f"configs/{n}" for n in own)}')
+    for key, value in overrides:
+        if key in COMPOSING:  # a method's file sets its weights by them
+            argument = f'{argument},{key.removeprefix("method.")}={value}'
     spec = importlib.util.spec_from_file_location(f's4mim_jax_config_{path.stem}', path)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -121,6 +127,8 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
         if key == 'method.name':
             raise InputError('--config.method.name only labels a run; name the method after the colon: '
                              f'--config={name}:{value}')
+        if key in COMPOSING and str(config.method[key.removeprefix('method.')]) != value:
+            raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
         assign(config, key, value)
     return config.lock()
 

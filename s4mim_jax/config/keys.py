@@ -88,6 +88,7 @@ def base() -> ml_collections.ConfigDict:
     # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes.
     config.method = ml_collections.ConfigDict(dict(
         name='supervised',
+        weighting='added',  # added: ideas join the whole host loss, as in the papers | equal: they share its weights
         supervised=1.0,
         consistency=0.0,
         feature_perturbation=0.0,

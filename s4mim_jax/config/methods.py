@@ -2,6 +2,7 @@
 
 Methods are the files of `configs/methods/`, and of `methods/` beside a config file of the user: `apply(config)` and, if
 it can be added to a host, `extend(config)`.
+`config.method.weighting` is set before either is called; they compose their weights by it.
 """
 
 import importlib.util
@@ -12,6 +13,8 @@ import ml_collections
 from s4mim_jax.config import recipes, shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.overrides import assign
+
+WEIGHTINGS = ('added', 'equal')
 
 
 def compose(config, argument: str | None, file: str, default: str = 'unimatch', *, published=None, training=None):
@@ -26,18 +29,26 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
       published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
 
     Returns:
-      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Two more names:
-      `recipe=v1|v2` where recipes are published, and `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`).
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Three more names:
+      `recipe=v1|v2` where recipes are published, `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`), and
+      `weighting=added|equal`, by which the methods set their weights: each idea added to the whole host, or all
+      cross-entropies of one side sharing the weight that the host gives to it (the control).
 
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
     method, *texts = _split(argument or default)
+    method = method or default  # ',weighting=equal' has settings alone
     host, *added = [name.strip() for name in method.split('+')]
     where = f'--config={Path(file).name}:{argument}'
     apply_method = _method(host, file, where).apply
     settings = _settings(texts)
     recipe, device = settings.pop('recipe', None), settings.pop('hardware', None)
+    weighting = settings.pop('weighting', None) or settings.pop('method.weighting', None)
+    if weighting:
+        if weighting not in WEIGHTINGS:
+            raise InputError(f'weighting={weighting} in {where}\nvalid: {", ".join(WEIGHTINGS)}')
+        config.method.weighting = weighting
     if recipe and not published:
         raise InputError(f'recipe={recipe} in {where}: no recipes are published for this dataset')
     if published:
