@@ -162,5 +162,8 @@ def base() -> ml_collections.ConfigDict:
         boundary=0.0,  # Boundary IoU too, this share of the diagonal wide (0.02 in its paper); 0 = off
     ))
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
-    config.log = ml_collections.ConfigDict(dict(every=50, images=4))
+    config.log = ml_collections.ConfigDict(dict(
+        every=50, images=4,
+        writers='tensorboard',  # beside the run folder: tensorboard, wandb, mlflow, separated by commas
+    ))
     return config.lock()  # a config file may set keys, not invent them
