@@ -18,4 +18,5 @@ def get_config(argument=None):
     config.optimizer.update(learning_rate=1e-3, schedule='cosine', warmup_steps=100)
     config.total_steps = 1500
     config.eval.every = config.checkpoint.every = 500
+    config.log.every = 100
     return compose(config, argument, __file__, default='fixmatch_ema')
