@@ -124,6 +124,9 @@ def test_impossible_slots_are_refused_by_name(key, value):
     ('s4mc,selection.threshold=confidence', 'refinement', 'threshold=margin or partition'),
     ('s4mc,selection.threshold=margin,selection.alpha_end=0.15', 'alpha_end', 'threshold=partition'),
     ('s4mc,selection.refinement=none,selection.decay=0.5', 'decay', 'refinement=union or coherence'),
+    ('s4mc,selection.threshold=margin,selection.alpha=0.8', 'alpha', 'threshold=partition'),
+    ('s4mc,selection.tau_margin=0.5', 'tau_margin', 'threshold=margin'),
+    ('fixmatch,selection.connectivity=4', 'connectivity', 'refinement=union or coherence'),
     ('s4mc,selection.coherence=(0.5, 0.5)', 'coherence', 'refinement=coherence')])
 def test_a_setting_without_effect_is_refused_with_what_would_give_it_one(argument, key, remedy):
     validate(shapes.get_config('s4mc,selection.alpha_end=0.15,selection.decay=0.5'))

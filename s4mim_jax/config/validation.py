@@ -3,6 +3,7 @@
 from s4mim_jax import terms
 from s4mim_jax.config.encoder_sizes import nearest_multiple, size_multiple
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.keys import base
 from s4mim_jax.config.methods import WEIGHTINGS
 from s4mim_jax.data.files.pixel_format import pixel_format
 
@@ -153,19 +154,24 @@ def _validate_slots(config) -> None:
             _refuse(config, key, "one or more of ('x', 'w', 's')")
 
 
+# Key of method.selection -> (another key of it, the values under which the first has an effect).
+_EFFECTIVE = {
+    'refinement': ('threshold', ('margin', 'partition')),
+    **dict.fromkeys(('alpha', 'alpha_end', 'scope'), ('threshold', ('partition',))),
+    'tau_margin': ('threshold', ('margin',)),
+    **dict.fromkeys(('window', 'connectivity', 'neighbors', 'decay'), ('refinement', ('union', 'coherence'))),
+    'coherence': ('refinement', ('coherence',)),
+}
+
+
 def _refuse_ignored(config, rule) -> None:
     """Settings of S4MC's selection that another of its switches would leave without effect."""
-    for key, value, needed in (
-            ('refinement', 'none', dict(threshold=('margin', 'partition'))),
-            ('alpha_end', 0.0, dict(threshold=('partition',))),
-            ('decay', None, dict(refinement=('union', 'coherence'))),
-            ('coherence', (), dict(refinement=('coherence',)))):
-        given = rule[key] if key != 'coherence' else tuple(rule.coherence)
-        for other, allowed in needed.items():
-            if given != value and rule[other] not in allowed:
-                _refuse(config, f'method.selection.{key}', 'has no effect with '
-                        f'method.selection.{other}={rule[other]}\n'
-                        f'valid: {value!r}, or method.selection.{other}={" or ".join(allowed)}')
+    default = base().method.selection
+    plain = lambda value: tuple(value) if isinstance(value, (list, tuple)) else value
+    for key, (other, allowed) in _EFFECTIVE.items():
+        if plain(rule[key]) != plain(default[key]) and rule[other] not in allowed:
+            _refuse(config, f'method.selection.{key}', f'has no effect with method.selection.{other}={rule[other]}\n'
+                    f'valid: {default[key]!r}, or method.selection.{other}={" or ".join(allowed)}')
 
 
 def _refuse(config, key, valid):
