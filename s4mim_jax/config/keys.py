@@ -39,6 +39,7 @@ def base() -> ml_collections.ConfigDict:
         name='shapes',
         dir=config_dict.placeholder(str),  # None: $S4MIM_DATA/<name>, then data/<name>
         split='all',  # all | seeded:1/8 | NAME of splits/NAME_(un)labeled.txt
+        val='own',  # own | seeded:1/5: where there is no val, this share of the labelled training images
         crop=(96, 96),
         resize=config_dict.placeholder(tuple),  # network input before cropping, None = own size
         scale=(0.5, 2.0),  # random scale of the long side
