@@ -8,6 +8,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from s4mim_jax.config import shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.methods import split_argument
 from s4mim_jax.config.overrides import assign
@@ -103,10 +104,13 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
     if not text:
         raise InputError('--config is missing; for example --config=configs/shapes.py:unimatch')
     name, _, argument = text.partition(':')
-    path = Path(name)
-    if not path.is_file():
-        near = sorted(p.as_posix() for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
-        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}')
+    path = shipped.find(name)
+    if path is None:
+        folder = Path(name).parent
+        near = sorted(p.as_posix() for p in folder.glob('*.py')) if folder.is_dir() else []
+        own = sorted(p.name for p in shipped.folder().glob('*.py') if p.stem != '__init__')
+        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}; '
+                         f'of the package: {", ".join(f"configs/{n}" for n in own)}')
     for key, value in overrides:
         if key in COMPOSING:  # a method's file sets its weights by them
             argument = f'{argument},{key.removeprefix("method.")}={value}'
