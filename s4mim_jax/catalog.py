@@ -72,7 +72,7 @@ def rows(model_config, num_classes: int = CLASSES, size: tuple[int, int] = SIZE,
 def paired(model_config, encoder: str, decoder: str):
     """A copy of config.model with another pair, without the keys that only the former encoder had."""
     config = model_config.copy_and_resolve_references()
-    config.update(dict(encoder=encoder, decoder=decoder, pretrained=None, freeze_norm=False))
+    config.update(dict(encoder=encoder, decoder=decoder, pretrained=None, freeze_norm=False, freeze_encoder=False))
     if encoder not in VITS:
         config.update(registers=0, positions=None)
     if encoder not in PATCHES:

@@ -62,11 +62,11 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
     validate(model_config)
     style = Style(model_config.padding, model_config.norm, axis_name=axis_name, dtype=dtype,
                   remat=model_config.remat, platform=platform)
-    encoder_style = dataclasses.replace(style, frozen=model_config.freeze_norm)
+    encoder_style = dataclasses.replace(style, frozen=model_config.freeze_norm or model_config.freeze_encoder)
     encoder = ENCODERS[model_config.encoder](model_config.encoder, model_config, encoder_style,
                                              pyramid=model_config.decoder in _PYRAMID)
     return Segmenter(encoder, DECODERS[model_config.decoder](model_config, num_classes, style), style,
-                     model_config.align_corners)
+                     model_config.align_corners, model_config.freeze_encoder)
 
 
 def build_model(config, num_classes: int, axis_name: str | None = None) -> Segmenter:
