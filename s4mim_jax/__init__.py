@@ -7,7 +7,7 @@ import importlib
 import importlib.metadata
 
 # name -> where it lives. On demand: most of the package works without what `load` brings.
-_FACE = {'load': 's4mim_jax.prediction.loading', 'get_config': 's4mim_jax.config.named'}
+_FACE = {'load': 's4mim_jax.prediction.loading', 'get_config': 's4mim_jax.runs.named_config'}
 
 __all__ = ['__version__', 'get_config', 'load']
 

@@ -4,7 +4,6 @@ import logging
 import re
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import tiny
@@ -13,8 +12,9 @@ from PIL import Image
 
 import s4mim_jax
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.training import make_train_step
 from s4mim_jax.training.batch import check_batch
+from s4mim_jax.training.state import abstract_state
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs' / 'python_api.md'
 
@@ -133,7 +133,7 @@ def test_the_step_checks_its_batch():
     config = tiny.config('supervised', batch=1)
     batch = tiny.batch(config)
     del batch['labeled']['index']
-    state = jax.eval_shape(lambda: create_state(config, tiny.CLASSES))
+    state = abstract_state(config, tiny.CLASSES)
     with pytest.raises(InputError, match="no 'index'"):
         make_train_step(config, tiny.CLASSES).lower(state, batch)
 

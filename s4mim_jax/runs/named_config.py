@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from s4mim_jax.config.command_line import load_config
+from s4mim_jax import models
+from s4mim_jax.config.command_line import fixed_keys, load_config
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
+from s4mim_jax.pretrained.take_over import take_over
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Where a dataset's config file is looked for: here, in the package, and beside it in a checkout.
@@ -22,7 +24,8 @@ def get_config(name: str, overrides: Mapping[str, object] | None = None, **keys)
       keys: keys of the top level, such as total_steps=200.
 
     Returns:
-      a locked ConfigDict; a field can still be set, and `config.unlock()` lets new ones in.
+      a locked ConfigDict; a field can still be set, and `config.unlock()` lets new ones in. With a weights file as
+      `model.pretrained` it has what that says of itself (stem, padding, ..), which is printed.
 
     Raises:
       InputError: no such dataset, method or key, or a value that does not fit.
@@ -30,8 +33,12 @@ def get_config(name: str, overrides: Mapping[str, object] | None = None, **keys)
     file, separator, argument = str(name).partition(':')
     texts = [(key, value if isinstance(value, str) else repr(value))
              for key, value in {**(overrides or {}), **keys}.items()]
-    config = load_config(f'{_find(file)}{separator}{argument}', texts)
+    text = f'{_find(file)}{separator}{argument}'
+    config = load_config(text, texts)
     validate(config)
+    for line in take_over(config, fixed_keys(text, texts)):
+        print(line, flush=True)
+    models.validate(config.model)
     return config
 
 
