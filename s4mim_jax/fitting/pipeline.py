@@ -105,10 +105,24 @@ def budget(proposal: Proposal, timing: Timing, seconds: float) -> int:
         steps = rest = max(20, min(int(usable / timing.step), rules.METHOD_STEPS))
     proposal.set('total_steps', rest, f'{timing.step:.2f} s an update of labelled-only training on this machine, in '
                  f'{seconds / 60:.0f} minutes')
-    for key, why in (('eval.every', 'four scores on val choose the checkpoint'), ('checkpoint.every', 'likewise')):
-        proposal.set(key, max(rest // 4, 1), why)
-    proposal.set('log.every', max(rest // 40, 1), 'forty lines')
+    rhythm(proposal, rest)
     return steps
+
+
+def single(proposal: Proposal, timing: Timing, seconds: float) -> None:
+    """Sets the updates of one training of the proposed method that takes all of the time."""
+    usable = max(seconds - 3 * timing.start, 0.5 * seconds)
+    steps = max(20, rules.method_steps(usable, timing.step, proposal.method))
+    proposal.set('total_steps', steps, f'{timing.step:.2f} s an update of labelled-only training on this machine, in '
+                 f'{seconds / 60:.0f} minutes')
+    rhythm(proposal, steps)
+
+
+def rhythm(proposal: Proposal, steps: int) -> None:
+    """How often a run of so many updates is scored, saved and logged."""
+    proposal.set('eval.every', max(steps // 4, 1), 'four scores on val choose the checkpoint')
+    proposal.set('checkpoint.every', max(steps // 4, 1), 'likewise')
+    proposal.set('log.every', max(steps // 40, 1), 'forty lines')
 
 
 def calibrate(output: Path, state: dict, say) -> None:

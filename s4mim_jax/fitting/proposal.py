@@ -113,12 +113,11 @@ def propose(folder, overrides=()) -> Proposal:
 def _fit_memory(proposal: Proposal) -> None:
     from s4mim_jax.planning.hardware import step_bytes
     limit = USABLE * proposal.found.memory
-    for accumulate in (1, 2, 4, 8):
-        if accumulate > 1:
-            proposal.set('batch.accumulate', accumulate, f'a step needs about {needed / 2**30:.1f} GiB at once')
-        needed = step_bytes(proposal.config(), len(proposal.found.classes))
-        if not limit or needed < limit:
+    whole = step_bytes(proposal.config(), len(proposal.found.classes))
+    for accumulate in (2, 4, 8):
+        if not limit or step_bytes(proposal.config(), len(proposal.found.classes)) < limit:
             return
+        proposal.set('batch.accumulate', accumulate, f'a step needs about {whole / 2**30:.1f} GiB at once')
 
 
 def _value(config, dotted: str):

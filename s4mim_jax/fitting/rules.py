@@ -203,7 +203,7 @@ def method_steps(seconds: float, step: float, name: str) -> int:
 
 
 def threshold(kept: dict[float, float]) -> float:
-    """tau: the highest of SMALL_TAU that keeps KEPT of the unlabelled pixels of the calibrated network; else the lowest.
+    """tau: the highest of SMALL_TAU that keeps KEPT of the unlabelled pixels of the calibrated network, or the lowest.
 
     Args:
       kept: tau -> share of pixels whose confidence reaches it.

@@ -16,5 +16,5 @@ def few_kept(config, completed: int, kept: float | None) -> str | None:
     if kept is None or not learns or kept >= FEW_KEPT or completed < AFTER * config.total_steps:
         return None
     return (f'warning: {100 * kept:.0f} % of the pseudo-label pixels reach method.tau={config.method.tau:g}, so the '
-            'unlabelled images teach little\n  lower --config.method.tau, train longer, or begin with a labelled-only run '
-            '(--config.model.pretrained=RUN)')
+            'unlabelled images teach little\n  lower --config.method.tau, train longer, or begin with a labelled-only '
+            'run (--config.model.pretrained=RUN)')
