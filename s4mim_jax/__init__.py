@@ -1,15 +1,15 @@
 """Semi-supervised semantic segmentation in JAX.
 
-`get_config` gives a config, `load` a trained network; `docs/python_api.md` shows both at work.
+`get_config` gives a config, `load` a trained network, `fit` trains one on a folder; `docs/python_api.md` shows both at work.
 """
 
 import importlib
 import importlib.metadata
 
 # name -> where it lives. On demand: most of the package works without what `load` brings.
-_FACE = {'load': 's4mim_jax.prediction.loading', 'get_config': 's4mim_jax.runs.named_config'}
+_FACE = {'fit': 's4mim_jax.fit', 'get_config': 's4mim_jax.runs.named_config', 'load': 's4mim_jax.prediction.loading'}
 
-__all__ = ['__version__', 'get_config', 'load']
+__all__ = ['__version__', 'fit', 'get_config', 'load']
 
 try:
     __version__ = importlib.metadata.version('s4mim-jax')
