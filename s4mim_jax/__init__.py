@@ -1,6 +1,6 @@
 """Semi-supervised semantic segmentation in JAX.
 
-`get_config` gives a config, `load` a trained network, `fit` trains one on a folder; `docs/python_api.md` shows both at work.
+`get_config` gives a config, `fit` trains on a folder, `load` brings a trained network; `docs/python_api.md` shows them.
 """
 
 import importlib

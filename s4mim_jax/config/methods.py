@@ -76,7 +76,7 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
 
 def settings_of(argument: str) -> tuple[str, dict[str, str]]:
     """What stands behind the colon as (method, '' if none is named; settings by key)."""
-    method, *texts = _split(argument)
+    method, *texts = split_argument(argument)
     if '=' in method:
         method, texts = '', [method, *texts]
     return method, _settings(texts)
