@@ -45,7 +45,8 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
 
 
 @pytest.mark.parametrize(('change', 'expected'), [
-    (dict(weights=()), {'model.encoder': 'resnet18', 'model.width': 32, 'optimizer.learning_rate': 3e-3}),
+    (dict(weights=()), {'model.encoder': 'resnet18', 'model.pretrained': 'package:patterns', 'model.decoder': 'unet',
+                        'optimizer.learning_rate': 1e-3}),
     (dict(unlabelled=0), {'METHOD': 'supervised'}),
     (dict(held_out=5), {'data.val': 'seeded:1/5'}),
     (dict(label_map='0:0,255:1'), {'data.label_map': '0:0,255:1'}),
@@ -75,6 +76,8 @@ def test_what_the_user_sets_stays():
     plan = decided(CAMVID, **{'data.crop': (64, 64), 'model.encoder': 'resnet18'})
     assert 'data.crop' not in plan and 'model.encoder' not in plan
     assert plan['model.aspp_rates'] == (2,)  # decided by the crop that the user chose
+    bare = decided(dataclasses.replace(CAMVID, weights=()), **{'model.encoder': 'resnet50'})
+    assert 'model.pretrained' not in bare and bare['optimizer.learning_rate'] == 3e-3
 
 
 def test_steps_fill_the_time_and_short_times_stay_labelled_only():
@@ -171,8 +174,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rules, 'CALIBRATION_STEPS', 4)
     monkeypatch.setattr(rules, 'METHOD_STEPS', 4)
     folder = gray(tmp_path / 'set')
-    small = {'model.width': 4, 'model.decoder_width': 4, 'model.low_level_width': 2, 'batch.labeled': 2,
-             'batch.unlabeled': 2, 'log.images': 1}
+    small = {'batch.labeled': 2, 'batch.unlabeled': 2, 'log.images': 1}
     predictor = s4mim_jax.fit(folder, tmp_path / 'run', minutes=20, **small)
     state = json.loads((tmp_path / 'run/fit.json').read_text())
     assert set(state['scores']) == {'labelled_only', 'fixmatch_ema'} and state['method_steps'] == 4

@@ -76,7 +76,10 @@ def plan(folder, output: Path, minutes: float, overrides, say) -> dict:
     proposal = propose(folder, overrides)
     for line in fingerprint.describe(proposal.found):
         say(line)
-    timing = measure(proposal.config('supervised'))
+    # With the steps that most calibrations get: the compiled program serves again.
+    probe = proposal.config('supervised')
+    probe.total_steps = rules.CALIBRATION_STEPS
+    timing = measure(probe)
     say(f'measured: {timing.step:.2f} s an update of labelled-only training, {timing.start:.0f} s before the first')
     steps = budget(proposal, timing, 60 * minutes - (time.monotonic() - began))
     say('\nplan')
@@ -123,6 +126,7 @@ def rhythm(proposal: Proposal, steps: int) -> None:
     proposal.set('eval.every', max(steps // 4, 1), 'four scores on val choose the checkpoint')
     proposal.set('checkpoint.every', max(steps // 4, 1), 'likewise')
     proposal.set('log.every', max(steps // 40, 1), 'forty lines')
+    proposal.set('log.images', 0, 'a program less to compile; the page shows predictions')
 
 
 def calibrate(output: Path, state: dict, say) -> None:

@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 
 from s4mim_jax.fitting.fingerprint import Fingerprint
 
+# The network of configs/shapes_start.py.
+START = {'model.encoder': 'resnet18', 'model.width': 16, 'model.decoder': 'unet', 'model.unet_widths': (64, 32, 16),
+         'model.pretrained': 'package:patterns'}
+
 
 class Setting(NamedTuple):
     """A key of the config, its value, and why, in a few words."""
@@ -62,9 +66,11 @@ def encoder(found: Fingerprint, plan: dict) -> list[Setting]:
     name = next((name for name in order if name in known), None)
     narrow = [Setting('model.decoder_width', 64, 'a light head for few labels'),
               Setting('model.low_level_width', 24, 'likewise')]
+    if name is None and plan.get('model.encoder', START['model.encoder']) == START['model.encoder']:
+        return [Setting(key, value, 'no other pretrained file at hand: the start that comes with the package')
+                for key, value in START.items()]
     if name is None:
-        return [Setting('model.encoder', 'resnet18', 'no pretrained file at hand: a small network'),
-                Setting('model.width', 32, 'likewise'), *narrow]
+        return narrow
     settings = [Setting('model.encoder', name, 'the pretrained file at hand that suits this machine best'),
                 Setting('model.pretrained', known[name].path, 'few labels gain most from pretrained weights')]
     settings += [Setting(f'model.{key}', value, 'what this file was trained with') for key, value in
@@ -107,7 +113,7 @@ def crop(found: Fingerprint, plan: dict) -> list[Setting]:
 
 
 def aspp(found: Fingerprint, plan: dict) -> list[Setting]:
-    if plan.get('model.decoder') == 'dpt':
+    if plan.get('model.decoder') in ('dpt', 'unet'):
         return []
     side = min(plan['data.crop']) // 16
     rates = tuple(rate for rate in (6, 12, 18) if rate < side)
@@ -127,6 +133,9 @@ def optimizer(found: Fingerprint, plan: dict) -> list[Setting]:
         return [Setting('optimizer.learning_rate', 2e-5, 'fine-tuning a ViT in a short time'),
                 Setting('optimizer.head_multiplier', 20.0, 'the head is new'),
                 Setting('optimizer.weight_decay', 0.01, 'the recipe\'s')]
+    if plan.get('model.pretrained') == START['model.pretrained']:
+        return [Setting('optimizer.learning_rate', 1e-3, 'that of the start'),
+                Setting('optimizer.schedule', 'cosine', 'likewise')]
     if plan.get('model.pretrained'):
         return [Setting('optimizer.learning_rate', 5e-4, 'fine-tuning'),
                 Setting('optimizer.head_multiplier', 4.0, 'the head is new'),
@@ -161,12 +170,12 @@ def method(found: Fingerprint, plan: dict) -> list[Setting]:
 TABLE = (
     Rule(pixels, 'docs/own_images.md; the range and its percentiles: ours'),
     Rule(validation, 'a fifth, as the folds of nnU-Net (Isensee et al. 2021); which images: data/held_out.py'),
-    Rule(encoder, 'configs/camvid.py and configs/shapes.py; freeze_norm: benchmarks/results/camvid.json has it'),
+    Rule(encoder, 'configs/camvid.py and configs/shapes_start.py; freeze_norm: benchmarks/results/camvid.json has it'),
     Rule(size, 'configs/camvid.py: 360 x 480 at 180 x 240 on a CPU; 512: the crops of the V2 recipes (recipes.py)'),
     Rule(crop, 'configs/camvid.py: 128 x 160 of 180 x 240; configs/shapes.py: the whole of 96 x 96'),
     Rule(aspp, 'Chen et al. 2017: a rate as wide as the map leaves one tap; configs/shapes.py: 2, 4, 6'),
     Rule(batch, 'recipes.py, all V1 recipes'),
-    Rule(optimizer, 'configs/camvid.py and configs/shapes.py; ViT: recipes.py, raised for short runs (ours)'),
+    Rule(optimizer, 'configs/camvid.py and configs/shapes_start.py; ViT: recipes.py, raised for short runs (ours)'),
     Rule(views, 'configs/shapes.py'),
     Rule(class_weights, 'Cui et al. 2019; from which share on: ours'),
     Rule(method, 'benchmarks/results/camvid.json: .491 beside .474 labelled-only; the cost: step_camvid.json there'),

@@ -1,4 +1,4 @@
-"""Pretrained files that lie at hand: named by S4MIM_WEIGHTS, beside the data, or within the package."""
+"""Pretrained files that lie at hand: named by S4MIM_WEIGHTS, or beside the data."""
 
 import os
 from pathlib import Path
@@ -21,12 +21,10 @@ class Weights(NamedTuple):
 def weights_at_hand(dataset: Path) -> tuple[Weights, ...]:
     """Files with an encoder of this project, in the order in which they were looked for, each once.
 
-    Looked for: the file or folder S4MIM_WEIGHTS, then `weights/` in the dataset, beside it, and in the package.
+    Looked for: the file or folder S4MIM_WEIGHTS, then `weights/` in the dataset and beside it.
     """
     named = os.environ.get(VARIABLE)
-    package = Path(__file__).resolve().parents[1]
-    places = [*([Path(named).expanduser()] if named else []), dataset / FOLDER, dataset.resolve().parent / FOLDER,
-              package / FOLDER]
+    places = [*([Path(named).expanduser()] if named else []), dataset / FOLDER, dataset.resolve().parent / FOLDER]
     files = [path for place in places for path in ([place] if place.is_file() else sorted(place.glob('*')))
              if path.suffix in SUFFIXES]
     found = (_described(path) for path in dict.fromkeys(path.resolve() for path in files))
