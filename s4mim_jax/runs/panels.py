@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, replicated
@@ -16,6 +17,8 @@ from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.normalize import as_rgb, denormalize, statistics
 
 VOID = (96, 96, 96)
+STRIPES = ((225, 225, 225), (150, 150, 150))  # of pixels that are not kept: no class is striped
+TITLE = 14  # pixels of height for the names of columns
 
 
 def make_look(config, num_classes: int, mesh) -> Callable:
@@ -80,7 +83,7 @@ def draw(seen: dict, palette: np.ndarray) -> dict[str, np.ndarray]:
     """Pictures u8 [H, W, 3] by name, a row an image, columns in the order below; a name without columns is left out.
 
     seen: `make_look`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
-    pixels that are not kept black.
+    pixels that are not kept striped. The first row holds the names of the columns.
 
     labeled: image, label, prediction. unlabeled: weak view, pseudo-label, its kept pixels (with a
     refinement: those kept without it first), strong view, its kept targets. masked: every masked copy
@@ -89,22 +92,39 @@ def draw(seen: dict, palette: np.ndarray) -> dict[str, np.ndarray]:
     colors = np.full((256, 3), VOID, np.uint8)
     colors[:len(palette)] = palette
     paint = lambda name: colors[np.asarray(seen[name]).astype(np.uint8)]
-    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), 0)
+    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), _stripes(seen[mask].shape))
     rows = {'labeled': [], 'unlabeled': [], 'masked': []}
     if 'x' in seen:
-        rows['labeled'] = [np.asarray(seen['x']), paint('x_label'), paint('x_prediction')]
+        rows['labeled'] = [('image', np.asarray(seen['x'])), ('label', paint('x_label')),
+                           ('prediction', paint('x_prediction'))]
     if 'w' in seen:
-        rows['unlabeled'] = [np.asarray(seen['w']), paint('w_label')]
-        rows['unlabeled'] += [marked('w_label', m) for m in ('w_unrefined', 'w_kept') if m in seen]
+        rows['unlabeled'] = [('weak view', np.asarray(seen['w'])), ('pseudo-label', paint('w_label'))]
+        rows['unlabeled'] += [(title, marked('w_label', mask)) for title, mask in (
+            ('kept, raw', 'w_unrefined'), ('kept', 'w_kept')) if mask in seen]
         if 's1' in seen:
-            rows['unlabeled'] += [np.asarray(seen['s1']), marked('s1_label', 's1_kept')]
+            rows['unlabeled'] += [('strong view', np.asarray(seen['s1'])),
+                                  ('its target', marked('s1_label', 's1_kept'))]
     for name in MASKED:
         if name in seen:
-            rows['masked'] += [np.asarray(seen[name]), paint(f'{name}_prediction')]
-            rows['masked'] += [np.asarray(seen[f'{name}_pixels'])] if f'{name}_pixels' in seen else []
+            rows['masked'] += [(name, np.asarray(seen[name])), ('prediction', paint(f'{name}_prediction'))]
+            if f'{name}_pixels' in seen:
+                rows['masked'].append(('reconstructed', np.asarray(seen[f'{name}_pixels'])))
     return {name: _grid(columns) for name, columns in rows.items() if columns}
 
 
-def _grid(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:
-    padded = [np.pad(c, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for c in columns]
-    return np.concatenate(np.concatenate(padded, axis=2), axis=0)
+def _stripes(shape: tuple[int, ...]) -> np.ndarray:
+    """u8 [N, H, W, 3], diagonal stripes of STRIPES."""
+    rows, columns = np.indices(shape[1:])
+    return np.broadcast_to(np.array(STRIPES, np.uint8)[(rows + columns) // 3 % 2], (*shape, 3))
+
+
+def _grid(columns: list[tuple[str, np.ndarray]], gap: int = 2) -> np.ndarray:
+    padded = [np.pad(c, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for _, c in columns]
+    body = np.concatenate(np.concatenate(padded, axis=2), axis=0)
+    head = Image.new('RGB', (body.shape[1], TITLE), 'white')
+    for number, (title, _) in enumerate(columns):
+        width = padded[number].shape[2]
+        cell = Image.new('RGB', (width - gap, TITLE), 'white')  # a long name ends with its column
+        ImageDraw.Draw(cell).text((1, 0), title, fill='black', font=ImageFont.load_default(11))
+        head.paste(cell, (number * width, 0))
+    return np.concatenate([np.asarray(head), body])
