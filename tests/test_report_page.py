@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 class Reader(html.parser.HTMLParser):
     """Checks that tags close in order; keeps attributes and text."""
 
-    VOID = {'meta', 'img', 'br', 'link'}
+    VOID = {'meta', 'img', 'br', 'link', 'input'}
 
     def __init__(self):
         super().__init__()
