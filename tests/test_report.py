@@ -3,11 +3,14 @@
 
 import numpy as np
 import pytest
+import report_world
 from report_world import groups_of, make, text
 
 from s4mim_jax.report import make_report
 from s4mim_jax.reporting import curves, heatmaps, statistics, tables
 from s4mim_jax.reporting.verdict import verdict
+
+world = report_world.world  # the fixture
 
 
 def test_summary_numbers(world):
