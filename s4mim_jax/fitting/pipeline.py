@@ -202,7 +202,8 @@ def score(output: Path, state: dict, say) -> None:
     for name in names:
         config = json.loads((output / name / 'config.json').read_text())
         splits = [config['eval']['split']] + (['test'] if state_has_test(output / name) else [])
-        state['scores'][name] = {split: evaluate_run(output / name, weights='better', split=split)['miou'] for split in splits}
+        state['scores'][name] = {split: evaluate_run(output / name, weights='better', split=split)['miou']
+                                 for split in splits}
     state['best'] = max(names, key=lambda name: next(iter(state['scores'][name].values())))
     for name, scores in state['scores'].items():
         say(f'{name:16} ' + ', '.join(f'{split} mIoU {value:.4f}' for split, value in scores.items()))
