@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pages
 import pytest
 import tiny
 
@@ -250,12 +251,8 @@ def test_step_measures_without_tensorflow_and_writes_what_it_measured(tmp_path):
     assert second['gflop'] > 1.5 * first['gflop']
 
 
-def shown(name):
-    return (ROOT / 'README.md').read_text().partition(f'<!-- {name} -->\n')[2].partition(f'<!-- /{name} -->')[0]
-
-
-def test_the_readme_shows_the_tables_of_the_committed_results():
+def test_the_pages_show_the_tables_of_the_committed_results():
     results = ROOT / 'benchmarks' / 'results'
-    assert shown('ablation') == (results / 'ablation' / 'table.md').read_text()
-    assert len(shown('ablation').splitlines()) > 10
-    assert shown('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))
+    assert pages.between('ablation') == (results / 'history' / 'ablation' / 'table.md').read_text()
+    assert len(pages.between('ablation').splitlines()) > 10
+    assert pages.between('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))

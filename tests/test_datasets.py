@@ -1,10 +1,11 @@
-"""What all datasets have in common: the README's table and example, their configs, what a plan knows of them."""
+"""What all datasets have in common: the page's table and example, their configs, what a plan knows of them."""
 
 import re
 import sys
 import types
 from pathlib import Path
 
+import pages
 import pytest
 from dataset_trees import (
     data_config,
@@ -24,16 +25,10 @@ from s4mim_jax.data import check_samples, evaluation_split, open_source, source,
 from s4mim_jax.planning import dataset
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / 'README.md').read_text()
-
-
-def between(name):
-    return re.search(f'<!-- {name} -->\n(.*?)<!-- /{name} -->', README, re.DOTALL)[1]
 
 
 def table():
-    rows = [[cell.strip() for cell in line.strip('|\n').split(' | ')] for line in between('datasets').splitlines()[2:]]
-    return {row[0].strip('| `'): row[1:] for row in rows}
+    return {row[0].strip('`'): row[1:] for row in pages.rows('datasets')}
 
 
 def test_the_table_names_every_reader():
@@ -66,15 +61,15 @@ def test_the_table_tells_the_splits(tmp_path, name, write, layout):
 
 
 def test_the_readers_example_is_true(tmp_path, monkeypatch):
-    """The file and the line of the README, as they stand there, on KITTI's layout."""
+    """The file and the line of the page, as they stand there, on KITTI's layout."""
     for i in range(10):
         write_image(tmp_path / f'training/image_2/{i:06d}_10.png', seed=i)
         write_mask(tmp_path / f'training/semantic/{i:06d}_10.png', [7, 26, 0])
         write_image(tmp_path / f'testing/image_2/{i:06d}_10.png', seed=100 + i)
     module = types.ModuleType('s4mim_jax.data.kitti')
-    exec(compile(re.sub('^    ', '', between('reader'), flags=re.MULTILINE), 'kitti.py', 'exec'), module.__dict__)
+    exec(compile(re.sub('^    ', '', pages.between('reader'), flags=re.MULTILINE), 'kitti.py', 'exec'), module.__dict__)
     monkeypatch.setitem(sys.modules, 's4mim_jax.data.kitti', module)
-    for name, place in re.findall("'(.*?)': '(.*?)'", between('line')):
+    for name, place in re.findall("'(.*?)': '(.*?)'", pages.between('line')):
         monkeypatch.setitem(source.READERS, name, place)
     kitti = open_source(data_config('kitti', tmp_path))
     assert kitti.num_classes == 19 and len(kitti.splits['train']) == 8

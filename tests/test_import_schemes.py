@@ -1,11 +1,11 @@
 """Which networks a file is found to be, what of it is taken, and what is refused. Nothing here needs PyTorch."""
 
 import re
-from pathlib import Path
 
 import ml_dtypes
 import network_files
 import numpy as np
+import pages
 import pytest
 import tiny
 import torchvision_files as files
@@ -25,7 +25,6 @@ from s4mim_jax.pretrained.readers import Weights, read_weights
 from s4mim_jax.pretrained.schemes import SCHEMES
 from s4mim_jax.training.initial import initial_variables
 
-README = Path(__file__).resolve().parents[1] / 'README.md'
 CLASSES = 5
 
 
@@ -297,8 +296,6 @@ def test_describe_tells_parts_settings_counts_and_leftovers():
         assert line in text, line
 
 
-def test_readme_lists_the_schemes_of_the_table():
-    section = README.read_text().split('## Pretrained weights')[1].split('\n## ')[0]
-    lines = [line for line in section.splitlines() if line.startswith('| ')]
-    rows = [tuple(cell.strip() for cell in line.strip('|').split('|')) for line in lines]
-    assert rows[1:] == [(scheme.part, scheme.name, scheme.origin, scheme.keys) for scheme in SCHEMES]
+def test_the_page_lists_the_schemes_of_the_table():
+    assert [tuple(row) for row in pages.rows('schemes')] == [
+        (scheme.part, scheme.name, scheme.origin, scheme.keys) for scheme in SCHEMES]

@@ -65,3 +65,57 @@ def test_a_circle_would_be_found():
              'p.b': imported('p.b', ast.parse('def f():\n    import p.a'), modules)}
     with pytest.raises(graphlib.CycleError):
         list(graphlib.TopologicalSorter(graph).static_order())
+
+
+# Rooms from below: each may import itself, the ground and what stands beside it here. The ground is the part of
+# `config` that everybody may stand on; the rest of it reads the terms' own keys and belongs to the command lines.
+GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key')
+ALLOWED = {
+    'ground': '',
+    'parallel': '',
+    'models': 'parallel',
+    'pretrained': 'models',
+    'views': 'models parallel',
+    'pseudo_labels': 'models parallel',
+    'terms': 'models parallel views pseudo_labels',
+    'training': 'models parallel views pseudo_labels terms pretrained',
+    'data': 'views config',
+    'evaluation': 'models parallel views config',
+    'config': 'terms views data',
+    'planning': 'config data models parallel training',
+    'runs': 'config data evaluation models parallel planning pretrained pseudo_labels terms training views',
+    'prediction': 'config data evaluation models pretrained runs views',
+    'reporting': 'config data runs',
+}
+UPWARDS = {  # single lines that look up, and why
+    ('s4mim_jax.config.methods', 's4mim_jax.planning.hardware'): 'hardware=24gb sizes a config, when asked for',
+    ('s4mim_jax.training.initial', 's4mim_jax.runs.fine_tune'): 'weights may be a run folder, read when asked for',
+    ('s4mim_jax.data.check.__main__', 's4mim_jax.training.passes'): 'a command line that lives with what it checks',
+    ('s4mim_jax.reporting.predictions', 's4mim_jax'): 'loads a predictor as anybody would',
+    ('s4mim_jax.pretrained.description', 's4mim_jax.config'): 'a file of weights carries a config.model',
+}
+
+
+def room(module: str) -> str | None:
+    """None for the command lines and the face of the package, which may import everything."""
+    parts = module.split('.')
+    if parts[1:2] == ['config'] and (parts[2:] or [''])[0] in GROUND:
+        return 'ground'
+    return parts[1] if parts[1:] and parts[1] in ALLOWED else None
+
+
+def test_imports_run_downwards():
+    files = {'.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
+             for path in (ROOT / 's4mim_jax').rglob('*.py')}
+    found, wrong = set(), []
+    for module, path in files.items():
+        here = room(module)
+        for other in imported(module, ast.parse(path.read_text()), set(files)):
+            there = room(other)
+            found.add((module, other))
+            if here and there not in (here, 'ground', *ALLOWED[here].split()) and (module, other) not in UPWARDS:
+                wrong.append(f'{module} imports {other}')
+    assert not wrong
+    assert set(UPWARDS) <= found, 'an exception that nobody needs any more'
+    folders = {p.name for p in (ROOT / 's4mim_jax').iterdir() if (p / '__init__.py').is_file()}
+    assert folders == set(ALLOWED) - {'ground'}

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pages
 import pytest
 import tiny
 
@@ -24,12 +25,12 @@ IN_SHAPES = ('dinov2_vitl14', 'dinov2_vitg14')
 
 
 def documented() -> str:
-    return (ROOT / 'README.md').read_text().partition('<!-- encoders -->\n')[2].partition('\n<!-- /encoders -->')[0]
+    return pages.between('encoders').rstrip('\n')
 
 
 @pytest.mark.parametrize('encoder, decoder', PAIRS)
 def test_every_pair_builds_at_its_published_size(encoder, decoder):
-    """And the README says how many parameters it has."""
+    """And the page says how many parameters it has."""
     config = base().model
     config.update(dict(encoder=encoder, decoder=decoder))
     module = models.build(config, catalog.CLASSES)

@@ -1,8 +1,8 @@
 """Every recipe with its resolved values, against the published tables restated here."""
 
 import re
-from pathlib import Path
 
+import pages
 import pytest
 
 from configs import ade20k, camvid, cityscapes, coco, voc
@@ -105,13 +105,7 @@ def test_labelled_images_of_a_split():
     assert choose(voc.PUBLISHED, None, 'fixmatch')[0] == 'v1' and choose(voc.PUBLISHED, None, 'unimatch_v2')[0] == 'v2'
 
 
-def readme(name):
-    text = (Path(__file__).resolve().parents[1] / 'README.md').read_text()
-    rows = re.search(f'<!-- {name} -->\n(.*?)<!-- /{name} -->', text, re.DOTALL)[1].splitlines()[2:]
-    return [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
-
-
-def test_the_table_of_the_readme_is_what_the_configs_give():
+def test_the_table_of_the_page_is_what_the_configs_give():
     expected = []
     for name, module in CONFIGS.items():
         for recipe, method in (('v1', 'unimatch'), ('v2', 'unimatch_v2')):
@@ -121,11 +115,11 @@ def test_the_table_of_the_readme_is_what_the_configs_give():
                              f'{c.batch.labeled} + {c.batch.unlabeled}', f'{c.total_steps:,} ({c.data.split})',
                              f'{o.name} {o.learning_rate:g} x {o.head_multiplier:g}',
                              c.method.supervised_loss, str(c.method.tau), c.eval.mode])
-    assert readme('recipes') == expected
+    assert pages.rows('recipes') == expected
 
 
-def test_the_protocols_of_the_readme_are_those_there_are():
-    keys = [key for row in readme('protocols') for key in re.findall(r'`eval\.(\w+)`', row[0])]
+def test_the_protocols_of_the_page_are_those_there_are():
+    keys = [key for row in pages.rows('protocols') for key in re.findall(r'`eval\.(\w+)`', row[0])]
     assert set(keys) == set(base().eval) - {'every', 'split', 'batch'}
-    modes = [row[1].strip('`') for row in readme('protocols') if row[0] in ('`eval.mode`', '')]
+    modes = [row[1].strip('`') for row in pages.rows('protocols') if row[0] in ('`eval.mode`', '')]
     assert tuple(modes) == MODES == CHOICES['eval.mode']

@@ -1,8 +1,9 @@
-"""The README's tables of CamVid say what the committed results say."""
+"""The tables of CamVid say what the committed results say."""
 
 import json
 from pathlib import Path
 
+import pages
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -10,9 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def rows(name):
     """Method without its settings -> the cells of its row in the table between <!-- name --> and <!-- /name -->."""
-    text = (ROOT / 'README.md').read_text().partition(f'<!-- {name} -->\n')[2].partition(f'\n<!-- /{name} -->')[0]
-    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()[2:]]
-    return {method.strip('`').partition(',')[0]: scores for method, *scores in cells}
+    return {method.strip('`').partition(',')[0]: scores for method, *scores in pages.rows(name)}
 
 
 @pytest.mark.parametrize('table, results, steps', [

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import ColorTable, color_table
-from s4mim_jax.data.source import IGNORE
 
 
 def voc_palette(count: int = 256) -> np.ndarray:

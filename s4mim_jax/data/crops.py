@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data import geometry
 from s4mim_jax.data.check import Table
 from s4mim_jax.data.files import tiff
 from s4mim_jax.data.files.images import decode_image, decode_mask, fit_bands
-from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.tensorflow_setup import tf
 
 _KINDS = ('jpeg', 'png8', 'other', 'tiff')  # the branches of `_decode_window`

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check import Table
 from s4mim_jax.data.geometry import resize_image
 from s4mim_jax.data.samples import read_image, read_label
 from s4mim_jax.data.sizes import canvas_size, network_size
-from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.source import Sample, Source
 
 BATCHES_AHEAD = 2
 

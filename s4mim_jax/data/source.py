@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import ColorTable
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
-
-IGNORE = 255  # label of a pixel that is neither trained on nor scored
 
 # Imported when asked for: `shapes` brings TensorFlow Datasets with it.
 READERS = {
@@ -27,8 +26,11 @@ READERS = {
     'ade20k': 's4mim_jax.data.readers.ade20k:open_ade20k',
     'coco': 's4mim_jax.data.readers.coco:open_coco',
     'shapes': 's4mim_jax.data.shapes.reader:open_shapes',
+    'shapes_large': 's4mim_jax.data.shapes.reader:open_large',
+    'patterns': 's4mim_jax.data.patterns.reader:open_patterns',
     'tfds': 's4mim_jax.data.readers.tfds:open_tfds',
 }
+DRAWN = ('shapes', 'shapes_large', 'patterns')  # by the package, when missing
 # Readers whose `data.name` goes on after a colon, and what follows it.
 VARIANTS = {'voc': 'voc:aug', 'tfds': 'tfds:NAME'}
 
@@ -75,6 +77,7 @@ class Source:
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
+      notes: lines for the start-up text: how the files were read, and what was left out.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Source:
     cache_dir: str | None = None
     pixels: PixelFormat = PLAIN
     colors: ColorTable | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -156,7 +160,7 @@ def resolve_dir(data) -> Path:
     <name> is that of the reader. Where TFDS keeps its datasets, ~/tensorflow_datasets, comes last.
 
     Raises:
-      InputError: there is no such folder (`shapes` is made when missing, `tfds` says how to).
+      InputError: there is no such folder (those of DRAWN are made when missing, `tfds` says how to).
     """
     name = reader_name(data.name)
     if data.dir:
@@ -171,7 +175,7 @@ def resolve_dir(data) -> Path:
             folder = shared if shared.is_dir() else folder
         if name == 'tfds' and not folder.is_dir():
             folder = Path('~/tensorflow_datasets').expanduser()
-    if not folder.is_dir() and (name not in ('shapes', 'tfds') or folder.exists()):
+    if not folder.is_dir() and (name not in (*DRAWN, 'tfds') or folder.exists()):
         raise InputError(f'{tried}\nset --config.data.dir=FOLDER to a folder that exists')
     return folder
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 
 
 def confusion_matrix(labels: jax.Array, predictions: jax.Array, num_classes: int,

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from s4mim_jax import models
 from s4mim_jax.config.encoder_sizes import evaluation_multiple
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.evaluation.boundary import boundary_confusion
 from s4mim_jax.evaluation.confusion import confusion_matrix, scores
 from s4mim_jax.evaluation.inference import ApplyFn, Protocol, class_values, protocol_from, scored

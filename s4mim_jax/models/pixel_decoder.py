@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.models.conv import BEFORE_NORM, Conv
 from s4mim_jax.models.norm import EPSILON
 

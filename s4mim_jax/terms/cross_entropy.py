@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 
 
 class Ratio(NamedTuple):

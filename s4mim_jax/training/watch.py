@@ -6,7 +6,7 @@ Watched, never trained on: the masks that some unlabelled images happen to have 
 import jax.numpy as jnp
 
 from s4mim_jax import terms
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 
 CLASS_WISE = ('class_wise_mim', 'feature_aggregation')  # terms that are means over classes
 

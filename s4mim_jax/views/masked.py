@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.data.source import IGNORE
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.models.positions import encoder_positions
 from s4mim_jax.views.freeform import freeform_mask
 from s4mim_jax.views.grid import grid_mask

@@ -4,8 +4,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.samples import read_image, read_label
-from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.views.normalize import as_rgb
 
 CELL = (240, 320)  # largest height and width of a picture

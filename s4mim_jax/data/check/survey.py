@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check.table import refuse_only_ignore, valid_values
 from s4mim_jax.data.files.images import decode_image, read_mask
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
 from s4mim_jax.data.progress import Progress
-from s4mim_jax.data.source import IGNORE, Sample, Source
+from s4mim_jax.data.source import Sample, Source
 
 Groups = dict[str, tuple[Sample, ...]]  # 'train', 'labeled', 'unlabeled', 'val', 'test'
 KEPT_OUT = ('val', 'test')

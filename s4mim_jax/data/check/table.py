@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.source import IGNORE, Sample, Source, read_file
+from s4mim_jax.data.source import Sample, Source, read_file
 
 _FROM_SOURCE = object()
 

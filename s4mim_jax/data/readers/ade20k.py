@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES, decode_mask
 from s4mim_jax.data.readers.folder import list_files
-from s4mim_jax.data.source import IGNORE, Sample, Source, make_source, read_file
+from s4mim_jax.data.source import Sample, Source, make_source, read_file
 
 NAMES_FILE = Path(__file__).with_name('ade20k_classes.txt')
 _ROWS = [line.split(' ', 4) for line in NAMES_FILE.read_text(encoding='utf-8').splitlines() if line[0] != '#']

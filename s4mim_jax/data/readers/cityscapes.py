@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.readers.folder import list_files
-from s4mim_jax.data.source import IGNORE, Sample, Source, make_source
+from s4mim_jax.data.source import Sample, Source, make_source
 
 # Class -> (id in labelIds, colour), in the order of the train ids: labels.py of the dataset's scripts.
 LABELS = {

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import voc_palette
 from s4mim_jax.data.readers import ade20k, cityscapes
-from s4mim_jax.data.source import IGNORE
 
 # Masks of other values than the listed ones are wrong: 254 is outside the classes.
 _WRONG = dict.fromkeys(range(IGNORE), IGNORE - 1)

@@ -73,7 +73,7 @@ class Found:
 class Scheme:
     """A way of naming the arrays of an encoder or of a decoder.
 
-    name, origin, keys: for messages and the README: what it is called, whose files have it, telling names.
+    name, origin, keys: for messages and the page: what it is called, whose files have it, telling names.
     part: 'encoder' or 'decoder'.
     look: arrays by name -> what they are, None if they are not of this scheme.
     source: (path of our leaf below params/encoder/ and the like, what `look` found) -> its origin.
