@@ -11,9 +11,9 @@ import numpy as np
 from jax.extend import core
 
 _ONCE = {'optimization_barrier', 'sort', 'while', 'scan', 'random_bits', 'shift_right_logical', 'bitcast_convert_type'}
-_MOVED = {'reshape', 'squeeze', 'slice', 'broadcast_in_dim', 'transpose', 'concatenate', 'split', 'pad', 'rev', 'gather',
-          'convert_element_type', 'copy', 'stop_gradient', 'select_n', 'dynamic_slice', 'max', 'min', 'reduce_max',
-          'reduce_min', 'neg', 'abs'}
+_MOVED = {'reshape', 'squeeze', 'slice', 'broadcast_in_dim', 'transpose', 'concatenate', 'split', 'pad', 'rev',
+          'gather', 'convert_element_type', 'copy', 'stop_gradient', 'select_n', 'dynamic_slice', 'max', 'min',
+          'reduce_max', 'reduce_min', 'neg', 'abs'}
 _INLINED = {'jit': 'jaxpr', 'pjit': 'jaxpr', 'custom_jvp_call': 'call_jaxpr', 'custom_vjp_call': 'call_jaxpr'}
 
 

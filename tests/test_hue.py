@@ -28,7 +28,8 @@ def grays_and_bytes(seed=0):
     """f32 [32, 32, 3] of bytes / 255: random, grays, two equal channels, neighbours by one level."""
     image = np.random.default_rng(seed).integers(0, 256, (32, 32, 3))
     image[:8] = image[:8, :, :1]
-    image[8:14, :, 1], image[14:20, :, 2], image[20:24, :, 0] = image[8:14, :, 0], image[14:20, :, 1], image[20:24, :, 2]
+    for rows, one, other in ((slice(8, 14), 1, 0), (slice(14, 20), 2, 1), (slice(20, 24), 0, 2)):
+        image[rows, :, one] = image[rows, :, other]
     image[24:26] = np.minimum(image[24:26, :, :1] + np.arange(3), 255)
     return (image / 255).astype(np.float32)
 
