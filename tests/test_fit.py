@@ -147,6 +147,24 @@ def test_the_proposal_is_a_config_file_that_train_takes(tmp_path):
                and 'data.name' not in line and 'data.dir' not in line)
 
 
+def test_the_config_auto_is_the_proposal_for_train(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / 'set')
+    monkeypatch.setattr('s4mim_jax.fitting.automatic.measure', lambda config: Timing(0.5, 10.0))
+    overrides = [('data.dir', str(folder)), ('eval.every', '9'), ('model.encoder', 'resnet34')]
+    config = load_config('configs/auto.py:unimatch,minutes=10,split=seeded:1/2,tau=0.7', overrides)
+    validate(config)
+    assert config.method.name == 'unimatch' and config.method.tau == 0.7 and config.data.split == 'seeded:1/2'
+    assert config.total_steps == int((600 - 30) / (0.5 * rules.RELATIVE_STEP['unimatch']))
+    assert config.eval.every == 9 and config.model.encoder == 'resnet34' and config.model.pretrained is None
+    halved = [*overrides, ('data.split', 'seeded:1/2')]
+    assert load_config('configs/auto.py', halved).method.name == 'fixmatch_ema'
+    assert load_config('configs/auto.py', overrides).method.name == 'supervised'  # every image has a mask
+    with pytest.raises(InputError, match='--config.data.dir=FOLDER'):
+        load_config('configs/auto.py:unimatch', [])
+    with pytest.raises(InputError, match='minutes=soon'):
+        load_config('configs/auto.py:minutes=soon', overrides)
+
+
 def test_a_dataset_that_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(InputError, match='no such folder'):
         propose(tmp_path / 'missing')
