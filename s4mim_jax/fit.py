@@ -52,7 +52,7 @@ def fit(folder, output=None, minutes: float = 30, **overrides):
     output = Path(output or f'fit_{Path(folder).resolve().name}')
     pairs = [(key.replace('__', '.'), str(value)) for key, value in overrides.items()]
     state = _fit(folder, output, minutes, pairs)
-    return load(output / state['best'])
+    return load(output / state['best'], weights='better')
 
 
 def _fit(folder, output, minutes, overrides, plan_only: bool = False) -> dict:

@@ -31,7 +31,7 @@ def automatic(argument: str | None, overrides=()):
     folder = dict(overrides).get('data.dir') or settings.get('dir') or settings.get('data.dir')
     if not folder:
         raise InputError('configs/auto.py looks at a dataset: name it by --config.data.dir=FOLDER')
-    own = [(key, text) for key, text in overrides if key.startswith('data.') and key != 'data.dir']
+    own = [(key, text) for key, text in overrides if key != 'data.dir']
     proposal = propose(folder, own + [(f'data.{key}', settings[key]) for key in ('split', 'name') if key in settings])
     if method:
         proposal.method = method

@@ -202,7 +202,8 @@ def score(output: Path, state: dict, say) -> None:
     for name in names:
         config = json.loads((output / name / 'config.json').read_text())
         splits = [config['eval']['split']] + (['test'] if state_has_test(output / name) else [])
-        state['scores'][name] = {split: evaluate_run(output / name, split=split)['miou'] for split in splits}
+        state['scores'][name] = {split: evaluate_run(output / name, weights='better', split=split)['miou']
+                                 for split in splits}
     state['best'] = max(names, key=lambda name: next(iter(state['scores'][name].values())))
     for name, scores in state['scores'].items():
         say(f'{name:16} ' + ', '.join(f'{split} mIoU {value:.4f}' for split, value in scores.items()))
@@ -224,7 +225,7 @@ def predict(output: Path, state: dict, say) -> None:
     from s4mim_jax.predict import predict_files
     from s4mim_jax.prediction.loading import load
     from s4mim_jax.prediction.pseudo_label_files import PseudoLabels
-    predictor = load(output / state['best'])
+    predictor = load(output / state['best'], weights='better')
     _, samples = _unlabelled(predictor.config)
     paths, names = [Path(sample.image) for sample in samples], [sample.id for sample in samples]
     if not paths or not paths[0].is_file():
