@@ -1,6 +1,7 @@
 """How every command line starts: flags, config overrides, and errors without a traceback."""
 
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from s4mim_jax.config import shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.extensions import module_names
 from s4mim_jax.config.overrides import assign
@@ -104,10 +106,13 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
     if not text:
         raise InputError('--config is missing; for example --config=configs/shapes.py:unimatch')
     name, _, argument = text.partition(':')
-    path = Path(name)
-    if not path.is_file():
-        near = sorted(p.as_posix() for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
-        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}')
+    path = shipped.find(name)
+    if path is None:
+        folder = Path(name).parent
+        near = sorted(p.as_posix() for p in folder.glob('*.py')) if folder.is_dir() else []
+        own = sorted(p.name for p in shipped.folder().glob('*.py') if p.stem != '__init__')
+        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}; '
+                         f'of the package: {", ".join(f"configs/{n}" for n in own)}')
     for key, value in overrides:
         if key in COMPOSING:  # a method's file sets its weights by them
             argument = f'{argument},{key.removeprefix("method.")}={value}'
@@ -115,7 +120,8 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config(argument or None)
+        wants = len(inspect.signature(module.get_config).parameters)  # configs/auto.py asks what else is set
+        config = module.get_config(*(argument or None, overrides)[:wants])
     except InputError:
         raise
     except Exception as error:  # whatever the user's file raises is an error of that file

@@ -44,6 +44,7 @@ def base() -> ml_collections.ConfigDict:
         name='shapes',
         dir=config_dict.placeholder(str),  # None: $S4MIM_DATA/<name>, then data/<name>
         split='all',  # all | seeded:1/8 | NAME of splits/NAME_(un)labeled.txt
+        val='own',  # own | seeded:1/5: where there is no val, this share of the labelled training images
         crop=(96, 96),
         resize=config_dict.placeholder(tuple),  # network input before cropping, None = own size
         scale=(0.5, 2.0),  # random scale of the long side
@@ -102,8 +103,9 @@ def base() -> ml_collections.ConfigDict:
         refinement='none',  # none | union | coherence (S4MC), for the filter only
         threshold='confidence',  # confidence (top >= tau) | margin (>= tau_margin) | partition (S4MC)
         tau_margin=0.9,
-        alpha=0.4, scope='global',  # partition: alpha_0 of the quantile; global | image
-        resolution='logits',  # logits | full: where margins, refinement and quantile are computed
+        alpha=0.4, alpha_end=0.0,  # partition: the quantile goes from alpha to alpha_end (0.15 in S4MC's older script)
+        scope='global',  # of the quantile: global | image
+        resolution='full',  # full (released code) | logits: where margins, refinement and quantile are computed
         window=3, connectivity=8, neighbors=1,
         decay=config_dict.placeholder(float),  # rate of exp(-rate * distance); None = weight 1
         coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
@@ -128,6 +130,7 @@ def base() -> ml_collections.ConfigDict:
         kind='self',  # self | ema
         scales=(1.0,),  # the target is the mean softmax over these (MaskMatch), in training only
         decay=0.996,  # ema: min(1 - 1/(t+1), decay)
+        half_life=0.1,  # ema: at most this share of the run, by a smaller decay; 0 = no bound
         batch_stats='copy',  # copy | ema
     ))
     config.method.cutmix = ml_collections.ConfigDict(dict(
@@ -149,6 +152,7 @@ def base() -> ml_collections.ConfigDict:
     config.log = ml_collections.ConfigDict(dict(
         every=50, images=4,
         gradients=False,  # also the norm of each term's own gradient; a backward pass more for every term
+        writers='tensorboard',  # beside the run folder: tensorboard, wandb, mlflow, separated by commas
     ))
     return config.lock()  # a config file may set keys, not invent them
 

@@ -1,6 +1,7 @@
 """How a config file is put together: the method after the colon, ideas added to it, and settings.
 
-Methods are the files of `configs/methods/`: `apply(config)` and, if it can be added to a host, `extend(config)`.
+Methods are the files of `configs/methods/`, and of `methods/` beside a config file of the user: `apply(config)` and, if
+it can be added to a host, `extend(config)`.
 `config.method.weighting` is set before either is called; they compose their weights by it.
 """
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import ml_collections
 
-from s4mim_jax.config import recipes
+from s4mim_jax.config import recipes, shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.extensions import module_names
 from s4mim_jax.config.keys import adopt
@@ -25,7 +26,7 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
       config: ConfigDict from `base()`, already adapted to the dataset.
       argument: what followed the colon in `--config=FILE:ARGUMENT`; None or '' = `default`. A method,
         or a host with ideas added to it: `unimatch+maskmatch`, `supervised+masksup`.
-      file: the config file's `__file__`; methods are the files in `methods/` beside it.
+      file: the config file's `__file__`; methods are those of the package, and the files in `methods/` beside it.
       default: method when none is named.
       published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
 
@@ -77,6 +78,14 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
     return config
 
 
+def settings_of(argument: str) -> tuple[str, dict[str, str]]:
+    """What stands behind the colon as (method, '' if none is named; settings by key)."""
+    method, *texts = _split(argument)
+    if '=' in method:
+        method, texts = '', [method, *texts]
+    return method, _settings(texts)
+
+
 def _settings(texts: list[str]) -> dict[str, str]:
     settings = {}
     for text in texts:
@@ -100,14 +109,14 @@ def _split(argument: str) -> list[str]:
 
 
 def _methods(file: str) -> list[str]:
-    return sorted(p.stem for p in (Path(file).resolve().parent / 'methods').glob('*.py'))
+    return sorted(shipped.method_files(file))
 
 
 def _method(name: str, file: str, where: str):
     """The module configs/methods/NAME.py: `apply(config)` and, if it can be added to a host, `extend(config)`."""
     if name not in _methods(file):
         raise InputError(f'unknown method {name!r} in {where}\nvalid methods: {", ".join(_methods(file))}')
-    path = Path(file).resolve().parent / 'methods' / f'{name}.py'
+    path = shipped.method_files(file)[name]
     spec = importlib.util.spec_from_file_location(f's4mim_jax_method_{name}', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

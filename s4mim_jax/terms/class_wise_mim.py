@@ -33,7 +33,8 @@ def defaults() -> dict[str, Key]:
     return {
         'mim.views': Key(('x', 'w', 's'), 'masks of the views whose copies serve this term and feature_aggregation'),
         'mim.scope': Key('class', 'gate the pixel decoder by class, or plain MIM', choices=('class', 'image')),
-        'mim.tau': share(0.9, 'unlabelled pixels take part where the teacher is at least this sure'),
+        'mim.tau': Key(None, 'so confident unlabelled pixels take part; None = method.tau', kind=float, least=0.0,
+                       most=1.0),
         'mim.ramp': share(0.05, 'share of the steps over which the unlabelled parts grow from 0'),
         'mim.patch_norm': Key(False, 'targets normalised patch by patch'),
         'mim.width': Key(64, 'features of the pixel decoder', least=1),

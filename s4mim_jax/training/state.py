@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from s4mim_jax import models, terms
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.training import passes
 from s4mim_jax.training.optimizer import NETWORK, make_optimizer
 from s4mim_jax.views.keys import stream
 
@@ -18,8 +17,9 @@ class TrainState:
     """step: int32, completed updates. seed: uint32, `config.seed`, a value of the step so that runs of
     several seeds share one compiled program. params: the student's 'encoder' and 'decoder' and the heads of terms
     that have one, which serve training only. batch_stats: the student's. ema: the teacher's
-    {'params', 'batch_stats'}, None when the student teaches itself. terms: term -> what it carries from step to step.
-    All leaves of networks are float32. There is no key: randomness comes from (seed, stream, step, example)."""
+    {'params', 'batch_stats'}, None with teacher.kind=self; without unlabelled terms it teaches nobody and is
+    scored. terms: term -> what it carries from step to step. All leaves of networks
+    are float32. There is no key: randomness comes from (seed, stream, step, example)."""
 
     step: jax.Array
     seed: jax.Array
@@ -76,7 +76,7 @@ def assemble(config, variables, seed, num_classes: int) -> TrainState:
     params, statistics = variables['params'], variables.get('batch_stats', {})
     # The teacher begins as a copy in buffers of its own: a donated buffer must not appear twice.
     average = None
-    if passes.plan(config.method).teacher == 'ema':
+    if config.method.teacher.kind == 'ema':  # a method of labels alone keeps one to be scored
         average = jax.tree.map(jnp.copy, {'params': network_parameters(params), 'batch_stats': statistics})
     return TrainState(jnp.zeros((), jnp.int32), seed, params, statistics,
                       make_optimizer(config).init(params), average, term_states(config, num_classes))

@@ -3,11 +3,13 @@
     images/{train,val,test}/ID.(jpg|png|tif|bmp)    masks/{train,val,test}/ID.png
     classes.txt (optional)                          splits/NAME_labeled.txt, NAME_unlabeled.txt
 
-Images may lie in folders below the split (the id is then `folder/name`) and need no mask. A folder without masks/ may
-hold the export of an annotation tool instead, see `label_formats`.
+Without any of the three folders all of images/ is 'train'. Images may lie in folders below the split (the id is then
+`folder/name`) and need no mask. A folder without masks/ may hold the export of an annotation tool instead, see
+`label_formats`.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
@@ -32,7 +34,11 @@ def open_folder(folder: Path, data) -> Source:
         source = open_export(folder, data)
         if source is not None:
             return source
-    splits = read_splits(folder, 'images/{}', 'masks/{}')
+    splitless = not any((folder / 'images' / split).is_dir() for split in SPLITS)
+    if splitless and list_files(folder / 'images', IMAGE_SUFFIXES):
+        splits = read_splits(folder, 'images', 'masks', SPLITS[:1])
+    else:
+        splits = read_splits(folder, 'images/{}', 'masks/{}')
     lookup = mask_lookup(data.label_map)
     if (folder / 'classes.txt').is_file():
         classes, palette = read_classes(folder / 'classes.txt')
@@ -45,18 +51,18 @@ def open_folder(folder: Path, data) -> Source:
                   colors=read_colors(folder / 'classes.txt', data.mask_colors))
 
 
-def read_splits(folder: Path, images: str, masks: str) -> dict[str, tuple[Sample, ...]]:
+def read_splits(folder: Path, images: str, masks: str, names: Sequence[str] = SPLITS) -> dict[str, tuple[Sample, ...]]:
     """Samples of the splits whose image folder holds images, in order of id.
 
     Args:
       folder: the dataset.
-      images, masks: folders below it, '{}' for the split's name.
+      images, masks: folders below it, '{}' for the split's name. names: splits to look for.
 
     Raises:
       InputError: no training images, or two images of one id.
     """
     splits = {}
-    for split in SPLITS:
+    for split in names:
         labels = list_files(folder / masks.format(split), MASK_SUFFIXES)
         pictures = list_files(folder / images.format(split), IMAGE_SUFFIXES)
         if pictures:
