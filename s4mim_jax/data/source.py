@@ -74,6 +74,7 @@ class Source:
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
+      notes: lines for the start-up text: how the files were read, and what was left out.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Source:
     cache_dir: str | None = None
     pixels: PixelFormat = PLAIN
     colors: ColorTable | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
