@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.facts import image_facts, mask_facts
-from s4mim_jax.data.files.images import decode_image, decode_mask
+from s4mim_jax.data.files.facts import image_facts
+from s4mim_jax.data.files.mask_facts import mask_facts
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.files.mask_file import decode_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 GRAY = RGB[:, :, 0]

@@ -9,7 +9,7 @@ from dataset_trees import data_config, write_folder, write_image, write_mask, wr
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_split
 from s4mim_jax.data.classes import read_classes, voc_palette
-from s4mim_jax.data.source import mask_lookup
+from s4mim_jax.data.label_map import mask_lookup
 
 REAL = os.environ.get('S4MIM_DATA', '')
 

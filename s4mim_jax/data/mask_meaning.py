@@ -13,7 +13,7 @@ Transparent pixels have no class in either reading.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,8 +24,9 @@ from s4mim_jax.data.files.mask_colors import color_ids, unpacked
 from s4mim_jax.data.files.mask_facts import MaskFacts, facts_of
 from s4mim_jax.data.files.mask_file import StoredMask, read_mask
 
+_OTHERS = 'the other masks of the dataset'
 UNKNOWN = -1  # label of a number or colour without a meaning
-NEVER = '--config.data.mask_colors=never'
+READ_CLASSES = ('folder', 'camvid', 'voc')  # readers that take colours from classes.txt
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,14 @@ class MaskMeaning:
     Attributes:
       reading: None until a mask was looked at.
       facts: of the masks that it rests on, by path.
+      recorded: the reading is that of a run, and stays.
+      palette: what the palettes of the masks agree on, as one mask; None where none has one, or classes are colours.
     """
 
     reading: Reading | None = None
     facts: dict[str, MaskFacts] = field(default_factory=dict)
+    recorded: bool = False
+    palette: MaskFacts | None = None
 
     def settle(self, source, facts: Mapping[str, MaskFacts]) -> dict[str, str]:
         """Takes more masks into account.
@@ -59,23 +64,39 @@ class MaskMeaning:
           among them, see `labels_of`.
         """
         known = self.facts | dict(facts)
+        if self.recorded and (self.reading.colors or self.reading.levels is not None):
+            self._keep(self.reading, known)
+            return {p: m for p, m in check(source, self.reading, known).items() if p in facts}
         reading, problems = decide(source, known)
         if self.reading not in (None, reading):  # what was read before must not change its meaning
             changed = next((path for path, f in self.facts.items() if
                             labels_of(source, self.reading, f) != labels_of(source, reading, f)), None)
-            if changed:
-                reading, problems = self.reading, check(source, self.reading, known)
-                problems = {p: m for p, m in problems.items() if p in facts} or {
-                    next(iter(facts)): f'{next(iter(facts))}: with it the masks would be read as '
-                                       f'{_words(decide(source, known)[0])}, {changed} is read as {_words(reading)}'
-                                       '\nvalid: one kind of masks in a dataset'}
+            if changed or self.recorded and reading.colors:
+                there, reading = reading, self.reading
+                problems = check(source, reading, known)
+                if not problems:
+                    path = next(iter(facts))
+                    problems = {path: f'{path}: with this mask the dataset would be read as {_words(there)}, but '
+                                      f'{changed} is read as {_words(reading)}\nvalid: one kind of masks in a dataset'}
+        self._keep(reading, known)
+        return {path: message for path, message in problems.items() if path in facts}
+
+    def _keep(self, reading: Reading, known: dict[str, MaskFacts]) -> None:
         self.reading, self.facts = reading, known
-        return problems
+        colors = {} if reading.colors else mask_palettes.entries(known)
+        self.palette = _palette_mask(colors) if colors else None
+
+    def problems(self, source, path: str, facts: MaskFacts) -> str | None:
+        """What is wrong with a mask that is read after the walk."""
+        if self.reading is None:
+            return decide(source, {path: facts})[1].get(path)
+        others = {_OTHERS: self.palette} if self.palette and facts.form == 'palette' else {}
+        return check(source, self.reading, others | {path: facts}).get(path)
 
     def record(self, source) -> dict:
         """For run.json: the reading, and the palette of the numbers."""
         reading = self.reading or Reading()
-        entries = {} if reading.colors else mask_palettes.entries(self.facts)
+        entries = dict(zip(self.palette.values, self.palette.colors)) if self.palette else {}
         return {'read_as': 'colors' if reading.colors else 'numbers', 'levels': reading.levels,
                 'palette': {str(i): list(unpacked(code)) for i, code in sorted(entries.items())},
                 'values': [int(v) for v in source.lookup]}
@@ -84,11 +105,14 @@ class MaskMeaning:
         """Goes on with what a run has settled and recorded; None = a run of a version that recorded nothing."""
         if not record:
             return
-        self.reading = Reading(record['read_as'] == 'colors', record['levels'])
+        self.reading, self.recorded = Reading(record['read_as'] == 'colors', record['levels']), True
         if record['palette']:
-            colors = {int(i): r << 16 | g << 8 | b for i, (r, g, b) in record['palette'].items()}
-            self.facts['the masks of the run'] = MaskFacts(
-                0, 0, 'other', tuple(colors), 'palette', 8, tuple(colors.values()), (1,) * len(colors))
+            self.palette = _palette_mask({int(i): r << 16 | g << 8 | b for i, (r, g, b) in record['palette'].items()})
+            self.facts[_OTHERS] = self.palette
+
+
+def _palette_mask(colors: dict[int, int]) -> MaskFacts:
+    return MaskFacts(0, 0, 'other', tuple(colors), 'palette', 8, tuple(colors.values()), (1,) * len(colors))
 
 
 def decide(source, facts: Mapping[str, MaskFacts]) -> tuple[Reading, dict[str, str]]:
@@ -181,12 +205,9 @@ def read_labels(source, data: bytes, name: str) -> np.ndarray:
     """
     mask = read_mask(data, name)
     facts = facts_of(mask)
-    if source.masks.reading is None:
-        reading, problems = decide(source, {name: facts})
-    else:
-        reading, problems = source.masks.reading, check(source, source.masks.reading, {name: facts})
-    if problems:
-        raise InputError(problems[name])
+    reading = source.masks.reading or decide(source, {name: facts})[0]
+    if problem := source.masks.problems(source, name, facts):
+        raise InputError(problem)
     if unknown := unknown_colors(source, reading, facts):
         raise InputError(f'{name}: colours that classes.txt does not list: '
                          + ', '.join(f'{unpacked(code)} in {count} pixels' for code, count in unknown[:4]))
@@ -200,7 +221,7 @@ def read_labels(source, data: bytes, name: str) -> np.ndarray:
 
 def _apply(source, mask: StoredMask, facts: MaskFacts, labels: list[int]) -> np.ndarray:
     if mask.numbers is None:
-        found = source.lookup[color_ids(mask.rgb, source.colors)]
+        found = source.lookup[color_ids(mask.rgb, source.colors)[0]]
     else:
         table = np.full(256, IGNORE, np.uint8)
         table[list(facts.values)] = labels
@@ -260,8 +281,15 @@ def _ambiguous(facts, differ) -> dict[str, str]:
 
 def no_colors(source, path: str) -> str:
     """The message of a colour mask that cannot be read."""
-    why = ('--config.data.mask_colors=never refuses it' if source.mask_colors == 'never' else source.colors.problem
-           if source.colors else source.no_colors or 'there is no classes.txt with colours')
+    reader = source.name.partition(':')[0]
+    if source.mask_colors == 'never':
+        why = '--config.data.mask_colors=never refuses it'
+    elif source.colors is None and reader not in READ_CLASSES:
+        return (f'{path}: mask is a colour image, and --config.data.name={source.name} reads class ids alone\n'
+                'valid: one channel of class ids (8-bit grayscale or palette PNG); --config.data.name=folder reads colours '
+                'by classes.txt')
+    else:
+        why = source.colors.problem if source.colors else 'there is no classes.txt with colours'
     return (f'{path}: mask is a colour image, and {why}\n'
             'valid: one channel of class ids (8-bit grayscale or palette PNG), or classes.txt with '
             '`id name r g b` for every class and `255 void r g b` for colours to ignore')

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.mask_facts import MaskFacts
+from s4mim_jax.data.label_map import parse
 
 
 def listed(label_map: str | None) -> set[int] | None:
     """The numbers that a `data.label_map` names; None without one."""
-    from s4mim_jax.data.label_map import parse
     return None if label_map is None else set(parse(label_map))
 
 

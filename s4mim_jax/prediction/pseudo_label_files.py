@@ -11,7 +11,7 @@ from PIL import Image
 from s4mim_jax import data
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.source import mask_lookup
+from s4mim_jax.data.label_map import mask_lookup
 from s4mim_jax.prediction.files import clashing_files, find_images, write_overlay
 
 LIST = 'confidence.csv'

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from s4mim_jax.data.files.mask_colors import packed
 from s4mim_jax.data.files.mask_file import StoredMask, read_mask
 
 KEPT = 1024  # colours of a mask, the most frequent; no table has as many, so unknown ones are always among them
@@ -64,11 +65,6 @@ def facts_of(mask: StoredMask) -> MaskFacts:
     colors = packed(mask.palette[values]).tolist() if mask.form == 'palette' else ()
     return MaskFacts(*mask.shape, kind, tuple(values.tolist()), mask.form, mask.bits, tuple(colors),
                      tuple(counts[values].tolist()), hidden, mask.turned)
-
-
-def packed(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [..., 3] -> uint32 [...], 0xRRGGBB."""
-    return pixels[..., 0].astype(np.uint32) << 16 | pixels[..., 1].astype(np.uint32) << 8 | pixels[..., 2]
 
 
 def _colors(codes: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -6,8 +6,10 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files import tiff
 from s4mim_jax.data.files.images import PNG_END, NotAPicture, is_plain_png, load_image
+from s4mim_jax.data.files.mask_colors import ColorTable, color_ids
 
 # Containers that keep every number, whatever the file is called; and TIFF's compressions that do.
 _LOSSLESS = ('PNG', 'TIFF', 'BMP', 'DIB', 'GIF', 'PPM', 'TGA')
@@ -200,13 +202,34 @@ def _one_band(data: bytes, name: str) -> np.ndarray:
     return tiff.turned(tiff.read(data, name), found.orientation)[..., 0]
 
 
-def decode_mask(data: bytes, name: str) -> np.ndarray:
-    """The numbers of a mask as stored, uint8 [H, W]: gray levels or palette indices.
+def decode_mask(data: bytes, name: str, colors: ColorTable | None = None) -> np.ndarray:
+    """One mask alone, without a dataset: its numbers as stored, or the ids of its colours.
+
+    Args:
+      data: encoded bytes. name: for messages.
+      colors: a table without a problem: every mask is read by what it shows, transparent pixels are 255. None: gray
+        levels and palette indices.
+
+    Returns:
+      uint8 [H, W].
 
     Raises:
-      InputError: as `read_mask`, or a colour mask.
+      InputError: as `read_mask`; a colour mask without a table, or a colour that it does not list.
     """
-    stored = read_mask(data, name)
-    if stored.numbers is None:
-        raise InputError(f'{name}: mask is a colour image\n{VALID}')
-    return stored.numbers
+    mask = read_mask(data, name)
+    if colors is None:
+        if mask.numbers is None:
+            raise InputError(f'{name}: mask is a colour image\n{VALID}')
+        return mask.numbers
+    rgb = mask.rgb
+    if rgb is None:
+        rgb = mask.palette[mask.numbers] if mask.form == 'palette' else np.repeat(
+            (mask.numbers.astype(int) * 255 // (2 ** min(mask.bits, 8) - 1)).astype(np.uint8)[..., None], 3, 2)
+    ids, known = color_ids(rgb, colors)
+    strange = ~known if mask.hidden is None else ~known & ~mask.hidden
+    if strange.any():
+        raise InputError(f'{name}: the colour {tuple(rgb[strange][0].tolist())} in {int((rgb[strange] == rgb[strange][0]).all(-1).sum())} '
+                         'pixels belongs to no class')
+    if mask.hidden is not None:
+        ids[mask.hidden] = IGNORE
+    return ids
