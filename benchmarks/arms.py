@@ -18,11 +18,12 @@ EMA = 'teacher.kind=ema'
 # neighbours than the methods' defaults.
 DROPOUT = 'feature_dropout=0.1'
 S4MC = f's4mc,{EMA},selection.decay=1.0,selection.threshold=margin,selection.tau_margin=0.5'
-MASKMATCH = 'maskmatch,masks.w_ratio=0.5'
+EQUAL = 'weighting=equal'  # the committed runs of ideas added to a host are of this form
+MASKMATCH = f'maskmatch,{EQUAL},masks.w_ratio=0.5'
 MASKSUP = 'masks.freeform=(0.2, 0.3)'
 # Cells of one position of the encoder's map in all arms with S4MIM's parts, also where no part compares features.
-MIM = f'{EMA},{DROPOUT},masks.patch=16,masks.x_ratio=0.3,masks.s_ratio=0.3,masks.w_ratio=0.3'
-UNION = (f'union,{DROPOUT},{MASKSUP},masks.patch=16,masks.w_ratio=0.5,masks.s_ratio=0.3,selection.decay=1.0,'
+MIM = f'{EQUAL},{EMA},{DROPOUT},masks.patch=16,masks.x_ratio=0.3,masks.s_ratio=0.3,masks.w_ratio=0.3'
+UNION = (f'union,{EQUAL},{DROPOUT},{MASKSUP},masks.patch=16,masks.w_ratio=0.5,masks.s_ratio=0.3,selection.decay=1.0,'
          'selection.threshold=margin,selection.tau_margin=0.5')
 THREE = ('consistency', 'feature_perturbation', 'masked_consistency')  # of the union, without S4MIM's fourth
 FOUR = ('s4mc', 'maskmatch', 'masksup', 's4mim')  # the union is compared with each of them too
@@ -36,7 +37,7 @@ ARMS = {
     # The four methods and their union.
     's4mc': Arm(S4MC, 'fixmatch', FULL),
     'maskmatch': Arm(MASKMATCH, 'fixmatch', FULL),
-    'masksup': Arm(f'fixmatch+masksup,{EMA},{MASKSUP}', 'fixmatch', FULL),
+    'masksup': Arm(f'fixmatch+masksup,{EQUAL},{EMA},{MASKSUP}', 'fixmatch', FULL),
     's4mim base': Arm(f's4mim_base,{EMA},{DROPOUT}', 'fixmatch', FULL),
     's4mim': Arm(f's4mim,{MIM}', 's4mim base', FULL),
     'union': Arm(UNION, 'fixmatch', FULL),
@@ -54,10 +55,10 @@ ARMS = {
     's4mc, full resolution': Arm(f'{S4MC},selection.resolution=full', 's4mc', SHORT),
     's4mc, control: raw margin, same share': Arm(f'{S4MC},selection.matched=unrefined', 's4mc', SHORT),
     # MaskMatch with the published share hidden, each part alone, and its two controls.
-    'maskmatch, 70 % hidden': Arm('maskmatch', 'fixmatch', SHORT),
+    'maskmatch, 70 % hidden': Arm(f'maskmatch,{EQUAL}', 'fixmatch', SHORT),
     'maskmatch, no ensemble': Arm(f'{MASKMATCH},teacher.scales=(1.0,)', 'fixmatch', SHORT),
     'maskmatch, ensemble alone': Arm(f'fixmatch,{EMA},teacher.scales=(0.75,1.0,1.25)', 'fixmatch', SHORT),
-    'maskmatch, control: second view unmasked': Arm('maskmatch,masks.w_ratio=0', 'maskmatch', SHORT),
+    'maskmatch, control: second view unmasked': Arm(f'maskmatch,{EQUAL},masks.w_ratio=0', 'maskmatch', SHORT),
     'maskmatch, control: share of one scale': Arm(f'{MASKMATCH},selection.matched=single_scale', 'maskmatch', SHORT),
     # What each of the four adds to the union: the union of the other three, whose cross-entropies still weigh one half
     # on each side. S4MIM keeps the masked copies that it shares with MaskMatch and MaskSup, with its own masks.

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax.config import command_line
+from s4mim_jax.config import command_line, shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.runs.run_folder import prepare, read_json
 from s4mim_jax.runs.throughput import duration
 
-CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'shapes.py'
+CONFIG = shipped.folder() / 'shapes.py'
 HOST = 'supervised'
 METHOD, STEPS = 'fixmatch_ema', 1000  # ends in 10 minutes on two cores with a gain; docs/what_was_tried.md
 DRAWN = 8  # test images whose predictions are written as pictures

@@ -8,8 +8,8 @@ from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.facts import image_facts
-from s4mim_jax.data.files.mask_facts import mask_facts
 from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.files.mask_facts import mask_facts
 from s4mim_jax.data.files.mask_file import decode_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)

@@ -98,6 +98,7 @@ def test_accumulation_with_batch_statistics_is_micro_batches_in_order():
 
 WEIGHTS = 'test_loss_weights.py::test_the_loss_is_the_weighted_sum_of_the_terms'
 SHOWN = dict.fromkeys(terms.TERMS, WEIGHTS) | {
+    'weighting': 'test_loss_weights.py::test_every_method_has_the_weights_of_its_formula',
     'class_balance': 'test_class_weights.py::test_weights_of_a_dataset',
     'teacher.decay': 'test_switches.py::test_the_ema_teacher_follows_the_student',
     'teacher.batch_stats': 'test_switches.py::test_the_ema_teacher_follows_the_student'}

@@ -39,6 +39,7 @@ def base() -> ml_collections.ConfigDict:
         name='shapes',
         dir=config_dict.placeholder(str),  # None: $S4MIM_DATA/<name>, then data/<name>
         split='all',  # all | seeded:1/8 | NAME of splits/NAME_(un)labeled.txt
+        val='own',  # own | seeded:1/5: where there is no val, this share of the labelled training images
         crop=(96, 96),
         resize=config_dict.placeholder(tuple),  # network input before cropping, None = own size
         scale=(0.5, 2.0),  # random scale of the long side
@@ -88,6 +89,7 @@ def base() -> ml_collections.ConfigDict:
     # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes.
     config.method = ml_collections.ConfigDict(dict(
         name='supervised',
+        weighting='added',  # added: ideas join the whole host loss, as in the papers | equal: they share its weights
         supervised=1.0,
         consistency=0.0,
         feature_perturbation=0.0,
@@ -160,5 +162,8 @@ def base() -> ml_collections.ConfigDict:
         boundary=0.0,  # Boundary IoU too, this share of the diagonal wide (0.02 in its paper); 0 = off
     ))
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
-    config.log = ml_collections.ConfigDict(dict(every=50, images=4))
+    config.log = ml_collections.ConfigDict(dict(
+        every=50, images=4,
+        writers='tensorboard',  # beside the run folder: tensorboard, wandb, mlflow, separated by commas
+    ))
     return config.lock()  # a config file may set keys, not invent them

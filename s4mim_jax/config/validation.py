@@ -3,6 +3,7 @@
 from s4mim_jax import terms
 from s4mim_jax.config.encoder_sizes import nearest_multiple, size_multiple
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.methods import WEIGHTINGS
 from s4mim_jax.data.files.pixel_format import pixel_format
 
 CHOICES = {
@@ -13,6 +14,7 @@ CHOICES = {
     'method.teacher.kind': ('self', 'ema'),
     'method.teacher.batch_stats': ('copy', 'ema'),
     'method.cutmix.partner': ('self_view', 'batch', 'independent'),
+    'method.weighting': WEIGHTINGS,
     'method.supervised_loss': ('ce', 'ohem'),
     'method.strong_views': (1, 2),
     'method.class_balance': ('none', 'inverse', 'effective'),

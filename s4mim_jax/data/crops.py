@@ -177,6 +177,6 @@ class CropReader:
 def _shaped(array, path, shape):
     """A file that was changed after the walk may have another size, and a crop of it would show something else."""
     if shape is not None and array.shape[:2] != shape:
-        raise InputError(f'{path}: {array.shape[0]}x{array.shape[1]}, its image is {shape[0]}x{shape[1]} (height x width)'
-                         '; was it changed after the check?')
+        raise InputError(f'{path}: {array.shape[0]}x{array.shape[1]}, its image is {shape[0]}x{shape[1]} (height x '
+                         'width)\nwas it changed after the check?')
     return array

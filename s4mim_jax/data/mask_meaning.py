@@ -93,6 +93,19 @@ class MaskMeaning:
         others = {_OTHERS: self.palette} if self.palette and facts.form == 'palette' else {}
         return check(source, self.reading, others | {path: facts}).get(path)
 
+    def notes(self, source) -> list[str]:
+        """How the masks are read, where that is not by plain numbers, and what of them has no class."""
+        notes, hidden = [], {p: f.hidden for p, f in self.facts.items() if f.hidden}
+        if self.reading and self.reading.colors:
+            notes.append('masks are read by their colours' + (
+                ', palettes too' if any(f.form == 'palette' for f in self.facts.values()) else ''))
+        elif self.reading and self.reading.levels:
+            notes.append('masks of few bits are read by the gray level that they show')
+        if hidden:
+            notes.append(f'{sum(hidden.values())} transparent pixels in {len(hidden)} masks have no class and are '
+                         f'ignored, e.g. in {next(iter(hidden))}')
+        return notes
+
     def record(self, source) -> dict:
         """For run.json: the reading, and the palette of the numbers."""
         reading = self.reading or Reading()
@@ -274,8 +287,8 @@ def _ambiguous(facts, differ) -> dict[str, str]:
         stored, shown = next((s, v) for s, v in zip(f.values, f.shown) if s != v)
         what = f'of {f.bits} bit{"s" * (f.bits > 1)} a pixel' if f.form == 'gray' else 'with a gray palette'
         found[path] = (f'{path}: a mask {what} beside masks of 8 bits such as {other}: is it {stored}, as '
-                       f'stored, or {shown}, as shown?\nvalid: one depth for all masks, or --config.data.label_map with '
-                       f'one of the two, such as 0:0,{shown}:1')
+                       f'stored, or {shown}, as shown?\nvalid: one depth for all masks, or --config.data.label_map '
+                       f'with one of the two, such as 0:0,{shown}:1')
     return found
 
 
@@ -286,8 +299,8 @@ def no_colors(source, path: str) -> str:
         why = '--config.data.mask_colors=never refuses it'
     elif source.colors is None and reader not in READ_CLASSES:
         return (f'{path}: mask is a colour image, and --config.data.name={source.name} reads class ids alone\n'
-                'valid: one channel of class ids (8-bit grayscale or palette PNG); --config.data.name=folder reads colours '
-                'by classes.txt')
+                'valid: one channel of class ids (8-bit grayscale or palette PNG); --config.data.name=folder reads '
+                'colours by classes.txt')
     else:
         why = source.colors.problem if source.colors else 'there is no classes.txt with colours'
     return (f'{path}: mask is a colour image, and {why}\n'
@@ -299,7 +312,8 @@ def _gray_among_colors(source, path: str, facts: MaskFacts, other: str) -> str:
     labels = labels_of(source, Reading(colors=True), facts)
     values = [v for v, label in zip(facts.shown, labels) if label == UNKNOWN]
     return (f'{path}: a gray mask among masks that are read by their colours, such as {other}; its gray level '
-            f'{", ".join(map(str, values[:4]))} is no colour of classes.txt\nvalid: colours in all masks, or class ids in all')
+            f'{", ".join(map(str, values[:4]))} is no colour of classes.txt\n'
+            'valid: colours in all masks, or class ids in all')
 
 
 def _words(reading: Reading) -> str:

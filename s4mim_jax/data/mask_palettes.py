@@ -1,7 +1,8 @@
 """Palettes of masks, compared with the classes' own colours and with one another.
 
-A palette that agrees with the colours of the classes proves that its indices are class ids. One that gives these colours
-to other indices was sorted, by an optimiser or a program that keeps the used colours only, and its indices are no ids.
+A palette that agrees with the colours of the classes proves that its indices are class ids. One that gives these
+colours to other indices was sorted, by an optimiser or a program that keeps the used colours only: its indices are no
+ids.
 """
 
 from collections import Counter
@@ -67,7 +68,8 @@ def contradiction(source, facts: MaskFacts) -> tuple[int, int, int] | None:
     usual = _usual(source)
     if owners or source.label_map is not None or not all(code in usual for _, code in _entries(facts)):
         return None
-    return next(((i, code, min(usual[code])) for i, code in _entries(facts) if not _agrees(source, i, usual[code])), None)
+    wrong = [(i, code, min(usual[code])) for i, code in _entries(facts) if not _agrees(source, i, usual[code])]
+    return wrong[0] if wrong else None
 
 
 def entries(facts: Mapping[str, MaskFacts]) -> dict[int, int]:
@@ -87,8 +89,8 @@ def problems(source, facts: Mapping[str, MaskFacts], *, levels: bool) -> dict[st
         if wrong := contradiction(source, f):
             index, code, identity = wrong
             name = source.classes[identity] if identity < len(source.classes) else 'void'
-            found[path] = (f'{path}: its palette gives index {index} the colour {unpacked(code)}, which is that of class '
-                           f'{identity} ({name}); sorted palettes hold no class ids\n'
+            found[path] = (f'{path}: its palette gives index {index} the colour {unpacked(code)}, which is that of '
+                           f'class {identity} ({name}); sorted palettes hold no class ids\n'
                            f'valid: {_remedy(source)}')
         elif not confirmed(source, f):
             repeated = {c for c, n in Counter(f.colors).items() if n > 1}

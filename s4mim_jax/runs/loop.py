@@ -15,7 +15,7 @@ from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import panels, run_folder
+from s4mim_jax.runs import panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -54,6 +54,7 @@ class _Run:
         self.config, self.stop = config, stop
         self.passes = passes.plan(config.method)
         # Everything that can be wrong is looked at before anything is written.
+        self.writers = writers.names(config.log.writers)
         self.source = data.open_source(config.data)
         self.split = data.training_split(self.source, config.data.split, config.seed)
         self.evaluated = data.evaluation_split(self.source, config.eval.split)
@@ -74,7 +75,7 @@ class _Run:
         begun = Checkpoints.exist(workdir)
         if begun:
             self.config = config = with_precision(config, run_folder.precision_of(workdir))
-            run_folder.check_same_run(workdir, config, self.split)
+            run_folder.check_same_run(workdir, config, self.split, self.source)
         else:  # weights that do not fit end here, before the folder is made
             self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
@@ -97,7 +98,7 @@ class _Run:
             return 128 + self.stop.signal if self.stop.signal else 0
         if self.main:
             self._describe()
-        self.monitor = Monitor(self.folder, self.completed) if self.main else None
+        self.monitor = Monitor(self.folder, self.completed, self.writers, config.to_dict()) if self.main else None
         looks = config.log.images or watch.any_by_class(self.passes, config.method)  # at pictures, or only to count
         self.look = panels.make_look(config, self.source.num_classes, self.mesh) if looks else None
         self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
@@ -277,7 +278,8 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in self.source.notes) +
+              + ''.join(f'{note}\n' for note in (*self.source.notes, *data.label_notes(
+                  self.source, split.labeled, self.tables))) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'
               + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')

@@ -94,8 +94,8 @@ def size_problem(sample: Sample, image, mask) -> str:
     stored = (image.width, image.height) if image.turned >= 5 else (image.height, image.width)
     why = ''
     if image.turned != mask.turned and stored == (mask.height, mask.width):
-        why = (f'\nthe image is turned by its EXIF orientation ({image.turned}), the mask is not: turn the pixels of both '
-               'alike and drop the tag')
+        why = (f'\nthe image is turned by its EXIF orientation ({image.turned}), the mask is not: turn the pixels of '
+               'both alike and drop the tag')
     return (f'{sample.mask}: mask is {_size(mask)}, its image {sample.image} is {_size(image)} (height x width){why}')
 
 
@@ -114,6 +114,18 @@ def mask_values(source: Source, samples: Iterable[Sample]) -> set[int]:
     _report(list(errors.values()), 'masks cannot be used')
     _report(list(source.masks.settle(source, facts).values()), 'masks cannot be read in one way')
     return {label for mask in facts.values() for label in labels_of(source, source.masks.reading, mask)}
+
+
+def label_notes(source: Source, labeled: Iterable[Sample], table: Table) -> list[str]:
+    """Lines for the start of training: how masks are read, where not as plain numbers, and what no label shows."""
+    labeled, notes = list(labeled), source.masks.notes(source)
+    seen = {c for sample in labeled for c in table[sample].classes}
+    absent = [name for number, name in enumerate(source.classes) if number not in seen]
+    if absent and labeled:
+        shown = ', '.join(absent[:8]) + (', ...' if len(absent) > 8 else '')
+        notes.append(f'WARNING: none of the {len(labeled)} labelled masks shows {len(absent)} of the '
+                     f'{source.num_classes} classes, which can not be learned: {shown}')
+    return notes
 
 
 def _require_known_colors(source: Source, samples: list[Sample], facts: dict) -> None:

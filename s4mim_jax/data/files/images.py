@@ -172,7 +172,7 @@ def load_image(data: bytes, name: str,
 
 
 def _two_colors(data: bytes) -> bytes:
-    """A BMP of 4 or 8 bits whose palette has two colours says so no more: Pillow takes black and white ones for 1 bit."""
+    """A BMP of 4 or 8 bits with two colours says so no more: Pillow takes black and white ones for 1 bit."""
     if data[:2] != b'BM' or data[28:30] not in (b'\4\0', b'\x08\0') or data[46:50] != b'\2\0\0\0':
         return data
     return data[:46] + bytes(4) + data[50:] + bytes(1024)  # behind the end: a palette of 256 colours must fit

@@ -141,8 +141,8 @@ def _gray(image: Image.Image, data: bytes, name: str) -> StoredMask:
         plain = hidden is None and is_plain_png(image, data) and data.endswith(PNG_END)
         return StoredMask('gray', bits, values, hidden=_some(hidden), plain=plain)
     if image.format == 'TIFF' and image.tag_v2.get(262) == 0:
-        raise InputError(f'{name}: a mask of {bits} bits whose tag says that 0 is white, so that numbers and gray levels '
-                         f'differ\n{VALID}, BlackIsZero')
+        raise InputError(f'{name}: a mask of {bits} bits whose tag says that 0 is white, so that numbers and gray '
+                         f'levels differ\n{VALID}, BlackIsZero')
     return StoredMask('gray', bits, _whole(values, name), hidden=_some(hidden))
 
 
@@ -163,7 +163,8 @@ def _hidden(alpha: np.ndarray, name: str) -> np.ndarray:
     """Where alpha is 0. One alpha for all else, whatever it is, is a mask that was made to lie over its image."""
     shades = np.flatnonzero(np.bincount(alpha.ravel(), minlength=256)[1:]) + 1
     if len(shades) > 1:
-        raise InputError(f'{name}: a mask with pixels that are transparent in part (alpha {shades[0]} to {shades[-1]})\n'
+        raise InputError(f'{name}: a mask with pixels that are transparent in part (alpha {shades[0]} to '
+                         f'{shades[-1]})\n'
                          'valid: every pixel with its class, or fully transparent = without a class; soft edges have '
                          'no class')
     return alpha == 0
@@ -228,8 +229,8 @@ def decode_mask(data: bytes, name: str, colors: ColorTable | None = None) -> np.
     ids, known = color_ids(rgb, colors)
     strange = ~known if mask.hidden is None else ~known & ~mask.hidden
     if strange.any():
-        raise InputError(f'{name}: the colour {tuple(rgb[strange][0].tolist())} in {int((rgb[strange] == rgb[strange][0]).all(-1).sum())} '
-                         'pixels belongs to no class')
+        raise InputError(f'{name}: the colour {tuple(rgb[strange][0].tolist())} belongs to no class '
+                         f'({int(strange.sum())} pixels of unknown colours)')
     if mask.hidden is not None:
         ids[mask.hidden] = IGNORE
     return ids

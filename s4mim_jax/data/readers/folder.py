@@ -3,12 +3,13 @@
     images/{train,val,test}/ID.(jpg|png|tif|bmp)    masks/{train,val,test}/ID.png
     classes.txt (optional)                          splits/NAME_labeled.txt, NAME_unlabeled.txt
 
-Images may lie in folders below the split (the id is then `folder/name`) and need no mask. A folder without masks/ may
-hold the export of an annotation tool instead, see `label_formats`.
+Without any of the three folders all of images/ is 'train'. Images may lie in folders below the split (the id is then
+`folder/name`) and need no mask. A folder without masks/ may hold the export of an annotation tool instead, see
+`label_formats`.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def open_folder(folder: Path, data) -> Source:
         source = open_export(folder, data)
         if source is not None:
             return source
-    splits = read_splits(folder, 'images/{}', 'masks/{}')
+    splitless = not any((folder / 'images' / split).is_dir() for split in SPLITS)
+    if splitless and list_files(folder / 'images', IMAGE_SUFFIXES):
+        splits = read_splits(folder, 'images', 'masks', SPLITS[:1])
+    else:
+        splits = read_splits(folder, 'images/{}', 'masks/{}')
     lookup = mask_lookup(data.label_map)
     if (folder / 'classes.txt').is_file():
         classes, palette = read_classes(folder / 'classes.txt')
@@ -56,18 +61,18 @@ def open_folder(folder: Path, data) -> Source:
     return source
 
 
-def read_splits(folder: Path, images: str, masks: str) -> dict[str, tuple[Sample, ...]]:
+def read_splits(folder: Path, images: str, masks: str, names: Sequence[str] = SPLITS) -> dict[str, tuple[Sample, ...]]:
     """Samples of the splits whose image folder holds images, in order of id.
 
     Args:
       folder: the dataset.
-      images, masks: folders below it, '{}' for the split's name.
+      images, masks: folders below it, '{}' for the split's name. names: splits to look for.
 
     Raises:
       InputError: no training images, or two images of one id.
     """
     splits = {}
-    for split in SPLITS:
+    for split in names:
         labels = list_files(folder / masks.format(split), MASK_SUFFIXES)
         pictures = list_files(folder / images.format(split), IMAGE_SUFFIXES)
         if pictures:
@@ -130,6 +135,6 @@ def instance_note(masks: Iterable[MaskFacts]) -> tuple[str, ...]:
     tops = {values[-1] for values in counts}
     if len(counts) < 3 or len(tops) < 3 or max(tops) < 4 or any(v != list(range(v[-1] + 1)) for v in counts):
         return ()
-    return (f'WARNING: every mask holds the numbers 0, 1, 2, ... up to a number of its own (at most {max(tops)}), as masks '
-            f'of instances do; each number is a class here. If they count objects of one class: '
+    return (f'WARNING: every mask holds the numbers 0, 1, 2, ... up to a number of its own (at most {max(tops)}), as '
+            f'masks of instances do; each number is a class here. If they count objects of one class: '
             f'--config.data.label_map=0:0,1-{max(tops)}:1. If they are classes, name them in classes.txt',)

@@ -7,8 +7,8 @@
 `data.dir` is the folder that holds these, or VOCdevkit or VOC2012's parent. The list `val` serves as
 'val' and as 'test': the annotations of VOC's own test images are not public.
 
-Masks that annotation tools export in this layout are RGB, or palettes in another order: those are read by VOC's colours.
-A `classes.txt` beside the folders names other classes and colours, as for reader `folder`.
+Masks that annotation tools export in this layout are RGB, or palettes in another order: those are read by VOC's
+colours. A `classes.txt` beside the folders names other classes and colours, as for reader `folder`.
 
 `voc` trains on the 1,464 images of the list `train`; split lists may name others. `voc:aug` trains on the
 10,582 of the augmented set and prefers its masks: those of a list `train_aug.txt` or `trainaug.txt` (bare
