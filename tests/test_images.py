@@ -124,7 +124,7 @@ def test_sixteen_bit_mask():
         decode_mask(encode(np.array([[0, 256]], np.uint16), 'PNG'), 'm.png')
 
 
-@pytest.mark.parametrize('mask', [RGB, np.concatenate([RGB, RGB[:, :, :1]], -1)])
+@pytest.mark.parametrize('mask', [RGB, np.concatenate([RGB, np.full_like(RGB[:, :, :1], 255)], -1)])
 def test_colour_mask_is_refused(mask):
     with pytest.raises(InputError, match='m.png: mask is a colour image.*\n.*8-bit grayscale or palette'):
         decode_mask(encode(mask, 'PNG'), 'm.png')

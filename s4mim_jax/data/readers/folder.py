@@ -15,7 +15,7 @@ from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check import mask_values
+from s4mim_jax.data.check.table import mask_values, refuse_only_ignore
 from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from s4mim_jax.data.files.mask_facts import MaskFacts
@@ -117,6 +117,8 @@ def _count_classes(source: Source) -> tuple[int, tuple[str, ...]]:
         samples = [s for split in source.splits.values() for s in split]
         targets = mask_values(source, samples) - {IGNORE}
         where = f'the masks in {folder / "masks"} hold the values'
+        if targets == {0}:  # of 0 and 255 alone there is more to say than that one class is none
+            refuse_only_ignore(source, [s for s in samples if s.mask], source.masks.facts)
         notes = instance_note(source.masks.facts.values())
     if not targets:
         raise InputError(f'{folder}: no classes.txt, and no mask that would tell the classes\n'
