@@ -149,13 +149,13 @@ def check(source, reading: Reading, facts: Mapping[str, MaskFacts]) -> dict[str,
     """{path: message} of the masks that do not fit a reading."""
     colored = [path for path, f in facts.items() if f.form == 'color']
     if reading.colors:
-        table = source.colors
-        if table is None or table.problem:
+        if not usable(source.colors):
             return {path: no_colors(source, path) for path, f in facts.items() if f.form != 'gray'}
         some = next((p for p, f in facts.items() if f.form != 'gray'), None)
         return {path: _gray_among_colors(source, path, f, some) for path, f in facts.items()
                 if f.form == 'gray' and some and UNKNOWN in labels_of(source, reading, f)}
-    problems = {path: no_colors(source, path) for path in colored}
+    number = next((path for path, f in facts.items() if f.form == 'gray' and any(f.values)), None)
+    problems = {path: no_colors(source, path, number) for path in colored}
     if source.mask_colors == 'never':
         return problems
     return problems | mask_palettes.problems(source, {p: f for p, f in facts.items() if p not in problems},
@@ -180,6 +180,11 @@ def numbers_of(source, reading: Reading, facts: MaskFacts) -> tuple[int, ...]:
     """What stands for a class, of each of the facts' values."""
     shown = reading.levels and facts.form != 'color' and None not in facts.shown
     return facts.shown if shown and not mask_palettes.confirmed(source, facts) else facts.values
+
+
+def usable(table) -> bool:
+    """Whether a colour table can be read by."""
+    return table is not None and not table.problem
 
 
 def color_classes(source) -> dict[int, int]:
@@ -247,14 +252,17 @@ def _apply(source, mask: StoredMask, facts: MaskFacts, labels: list[int]) -> np.
 def _are_colors(source, facts: Mapping[str, MaskFacts]) -> bool:
     if source.mask_colors == 'never':
         return False
-    if any(f.form == 'color' for f in facts.values()):
-        return True
+    colored = sum(f.form == 'color' for f in facts.values())
+    if colored:  # a photograph that strayed among masks of numbers makes them no colours
+        colors = Reading(colors=True)
+        return usable(source.colors) and colored >= sum(
+            f.form == 'gray' and UNKNOWN in labels_of(source, colors, f) for f in facts.values())
     palettes = {path: f for path, f in facts.items() if f.form == 'palette'}
     if source.mask_colors == 'always':
         table = color_classes(source)
         return bool(palettes) or bool(table) and all(
             v * 0x010101 in table for f in facts.values() for v in f.shown)
-    if source.colors is None or source.colors.problem:
+    if not usable(source.colors):
         return False
     table = color_classes(source)
     wrong = [f for f in palettes.values() if mask_palettes.contradiction(source, f)]
@@ -292,8 +300,11 @@ def _ambiguous(facts, differ) -> dict[str, str]:
     return found
 
 
-def no_colors(source, path: str) -> str:
-    """The message of a colour mask that cannot be read."""
+def no_colors(source, path: str, number: str | None = None) -> str:
+    """The message of a colour mask that cannot be read. number: a mask of numbers beside it."""
+    if usable(source.colors) and number:
+        return (f'{path}: mask is a colour image among masks of class ids such as {number}\n'
+                'valid: colours in all masks, or class ids in all')
     reader = source.name.partition(':')[0]
     if source.mask_colors == 'never':
         why = '--config.data.mask_colors=never refuses it'

@@ -15,7 +15,7 @@ from s4mim_jax.data.check.table import refuse_only_ignore, size_problem, valid_v
 from s4mim_jax.data.files.images import decode_image
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.mask_meaning import labels_of, unknown_colors, unknown_values
+from s4mim_jax.data.mask_meaning import labels_of, unknown_colors, unknown_values, usable
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.source import Sample, Source
 
@@ -93,10 +93,12 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
     masks = {s.mask: facts[s.mask] for s in samples if s.mask in facts}
     # What training reads decides what the numbers mean; the rest has to fit it.
     for part in ({path: f for path, f in masks.items() if path in used}, masks):
-        findings += [Finding('masks without one meaning', path, message, path in used)
+        findings += [Finding('cannot be used' if masks[path].form == 'color' and not usable(source.colors) else
+                             'masks without one meaning', path, message, path in used)
                      for path, message in source.masks.settle(source, part).items()
                      if path not in {finding.where for finding in findings}]
-    findings += _mask_findings(source, samples, facts, used)
+    without = {finding.where for finding in findings}
+    findings += _mask_findings(source, [s for s in samples if s.mask not in without], facts, used)
     findings += _turned(samples, facts, used)
     labeled = [s for name in needed for s in groups.get(name, ()) if s.mask in facts]
     try:
