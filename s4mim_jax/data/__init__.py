@@ -8,5 +8,13 @@ from s4mim_jax.data.sizes import network_size
 from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.splits import Split, evaluation_split, training_split
 
-__all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_batches',
-           'evaluation_split', 'label_notes', 'network_size', 'open_source', 'training_batches', 'training_split']
+__all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_batches', 'label_notes',
+           'evaluation_split', 'network_size', 'open_source', 'training_batches', 'training_split']
+
+
+def __getattr__(name: str):
+    # Only a run that trains pays for the import of TensorFlow, when it asks for its first batch.
+    if name == 'training_batches':
+        from s4mim_jax.data.streams import training_batches
+        return training_batches
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
