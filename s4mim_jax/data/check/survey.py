@@ -21,7 +21,7 @@ from s4mim_jax.data.source import Sample, Source
 
 Groups = dict[str, tuple[Sample, ...]]  # 'train', 'labeled', 'unlabeled', 'val', 'test'
 KEPT_OUT = ('val', 'test')
-TURNED = 'the image is turned by EXIF, the mask perhaps not'
+TURNED, UNTURNED = 'the image is turned by EXIF, the mask perhaps not', 'the image is turned by EXIF, the mask is not'
 LISTED = 20  # unknown colours of a mask that are named
 WRONG = 254  # where values without a meaning are counted
 
@@ -143,7 +143,8 @@ def _mask_findings(source, samples, facts, used) -> list[Finding]:
     for sample in samples:
         mask, image = facts.get(sample.mask), facts.get(sample.image)
         if mask and image and (message := size_problem(sample, image, mask)):
-            findings.append(Finding('another size than the image', sample.mask, message, sample.mask in used))
+            kind = UNTURNED if 'EXIF' in message else 'another size than the image'
+            findings.append(Finding(kind, sample.mask, message, sample.mask in used))
         if mask and (unknown := unknown_colors(source, reading, mask)):
             colors = ', '.join(f'{unpacked(code)} in {pixels} pixels' for code, pixels in unknown[:LISTED])
             findings.append(Finding('colours that classes.txt does not list', sample.mask,

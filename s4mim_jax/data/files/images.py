@@ -69,13 +69,18 @@ def decode_image(data: bytes, name: str, form: PixelFormat = PLAIN) -> np.ndarra
     """
     if not form.plain:
         return decode_bands(data, name, form)
-    image, _ = load_image(data, name)
+    try:
+        image, _ = load_image(data, name)
+    except InputError:
+        if not tiff.is_tiff(data) or tiff.layout(data, name)[2:4] != (3, np.uint8):
+            raise
+        return tiff.turned(tiff.read(data, name), tiff.layout(data, name).orientation)  # YCbCr that Pillow cannot read
     if image.mode in ('RGB', 'RGBA', 'P', 'PA', 'CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
         return np.array(image.convert('RGB'))
     if image.mode in ('1', 'L', 'LA', 'La'):
         gray = np.array(image.convert('L'))
     else:
-        gray = _to_8_bits(np.asarray(image), image.mode, name)
+        gray = _to_8_bits(_values(image), image.mode, name)
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
@@ -130,8 +135,15 @@ def _bands(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool
     if image.format == 'PNG' and data[24] == 16 and image.mode in ('RGB', 'RGBA', 'LA'):
         raise InputError(f'{name}: a PNG of several channels of 16 bits, of which Pillow reads 8\n'
                          'valid: save it as TIFF')
-    values = np.asarray(image)
+    values = _values(image)
     return values.reshape(*values.shape[:2], -1), image.mode in ('RGBA', 'LA', 'La')
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """Pillow turns values round where a TIFF says that 0 is white, but not those of 16 bits."""
+    values = np.asarray(image)
+    white_is_zero = getattr(image, 'tag_v2', {}).get(262) == 0
+    return np.iinfo(values.dtype).max - values if white_is_zero and values.dtype == np.uint16 else values
 
 
 def orientation(image: Image.Image) -> int:
