@@ -173,7 +173,8 @@ def test_label_map_to_a_class_that_is_not_there(tmp_path):
 
 def test_unknown_dataset_and_missing_folder(tmp_path, monkeypatch):
     with pytest.raises(InputError, match='data.name=imagenet: unknown dataset\nvalid: ade20k, camvid, '
-                                         'cityscapes, coco, folder, shapes, tfds:NAME, voc, voc:aug$'):
+                                         'cityscapes, coco, folder, patterns, shapes, shapes_large, tfds:NAME, voc, '
+                                         'voc:aug$'):
         open_source(data_config('imagenet', tmp_path))
     with pytest.raises(InputError, match='data.name=camvid:small: unknown dataset'):
         open_source(data_config('camvid:small', tmp_path))
