@@ -1,8 +1,11 @@
-"""What a config can do and probably should not: lines that a run prints before it begins."""
+"""What a run says of its config before it begins, and of itself while it could still be changed."""
 
 from s4mim_jax.config.encoder_sizes import feature_stride
 from s4mim_jax.models.deeplabv3plus import without_reach
+from s4mim_jax.training import passes
 
+FEW_KEPT = 0.1  # share of the pixels below which pseudo-labels teach next to nothing
+AFTER = 0.1  # share of the run from which on it is said
 # Sides of the map below which few classes of an image have a hidden and a visible position: of 4 x 4, 9 % of the
 # (image, class) pairs of `shapes` had, of 8 x 8, 84 %.
 FEW_POSITIONS = 8
@@ -21,3 +24,17 @@ def warnings(config) -> list[str]:
                          f'has {side} positions a side; few classes of an image are both hidden and visible there; '
                          'try --config.model.output_stride=8 or a larger crop')
     return found
+
+
+def few_kept(config, completed: int, kept: float | None) -> str | None:
+    """A line where hardly any pseudo-label passes tau, else None.
+
+    Args:
+      config: whole config. completed: updates so far. kept: share of the valid pixels that passed, None = not counted.
+    """
+    learns = passes.plan(config.method).unlabeled and config.method.selection.threshold == 'confidence'
+    if kept is None or not learns or kept >= FEW_KEPT or completed < AFTER * config.total_steps:
+        return None
+    return (f'warning: {100 * kept:.0f} % of the pseudo-label pixels reach method.tau={config.method.tau:g}, so the '
+            'unlabelled images teach little\n  lower --config.method.tau, train longer, or begin with a labelled-only '
+            'run (--config.model.pretrained=RUN)')
