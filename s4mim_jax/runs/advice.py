@@ -15,8 +15,8 @@ def warnings(config) -> list[str]:
     """A line for each setting that leaves a part of the network or of the method without effect (ours)."""
     stride, crop, found = feature_stride(config.model), tuple(config.data.crop), []
     for rate in without_reach(config.model, crop):
-        found.append(f'--config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the side of '
-                     f'the map of a crop {crop} at stride {stride}; its outer taps learn nothing')
+        found.append(f'--config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the side '
+                     f'of the map of a crop {crop} at stride {stride}; its outer taps learn nothing')
     side = min(-(-n // stride) for n in crop)
     for term in ('class_wise_mim', 'feature_aggregation'):
         if config.method[term] and side < FEW_POSITIONS:
