@@ -177,7 +177,10 @@ def test_a_dataset_that_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(InputError, match='at least two'):
         propose(tmp_path / 'bare')
     with pytest.raises(InputError, match='--minutes=0'):
-        pipeline.run(tmp_path, tmp_path / 'out', 0)
+        pipeline.run(tmp_path / 'bare', tmp_path / 'out', 0)
+    with pytest.raises(InputError, match='lies in the dataset'):
+        pipeline.run(tmp_path / 'bare', tmp_path / 'bare/fit', 5)
+    assert not (tmp_path / 'bare/fit').exists() and not (tmp_path / 'out').exists()
 
 
 def test_it_is_called_as_a_function_or_as_a_command():

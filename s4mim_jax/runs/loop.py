@@ -75,7 +75,7 @@ class _Run:
         begun = Checkpoints.exist(workdir)
         if begun:
             self.config = config = with_precision(config, run_folder.precision_of(workdir))
-            run_folder.check_same_run(workdir, config, self.split)
+            run_folder.check_same_run(workdir, config, self.split, self.source)
         else:  # weights that do not fit end here, before the folder is made
             self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
@@ -273,7 +273,8 @@ class _Run:
         if self.look is not None:
             seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
             if self.monitor:
-                for name, picture in panels.draw(seen, self.source.palette).items():
+                for name, picture in panels.draw(
+                        seen, self.source.palette, self.passes.table.values()).items():
                     self.monitor.panel(self.completed, name, picture)
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
@@ -298,7 +299,8 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in self.source.notes) +
+              + ''.join(f'{note}\n' for note in (*self.source.notes, *data.label_notes(
+                  self.source, split.labeled, self.tables))) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'
               + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')
