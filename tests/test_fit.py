@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tiny_network
 from dataset_trees import write_folder, write_image, write_mask
 from PIL import Image
 
@@ -55,6 +56,7 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
     (dict(size=(96, 96)), {'data.crop': (96, 96), 'data.scale': (0.75, 1.5), 'views.hue': 0.05}),
     (dict(sizes=9, aspects=(0.7, 1.5), size=(3000, 4000)), {'eval.mode': 'sliding', 'eval.multiple': 32}),
     (dict(shares=(0.994, 0.006, 0.0)), {'method.class_balance': 'effective'}),
+    (dict(devices=3), {'batch.labeled': 9, 'batch.unlabeled': 9}),
     (dict(platform='gpu'), {'data.crop': (256, 320)}),
     (dict(weights=(Weights('/w/vit.pth', 'dinov2_vits14', ()),)),
      {'model.encoder': 'dinov2_vits14', 'model.decoder': 'dpt', 'data.crop': (126, 168)}),
@@ -175,7 +177,10 @@ def test_a_dataset_that_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(InputError, match='at least two'):
         propose(tmp_path / 'bare')
     with pytest.raises(InputError, match='--minutes=0'):
-        pipeline.run(tmp_path, tmp_path / 'out', 0)
+        pipeline.run(tmp_path / 'bare', tmp_path / 'out', 0)
+    with pytest.raises(InputError, match='lies in the dataset'):
+        pipeline.run(tmp_path / 'bare', tmp_path / 'bare/fit', 5)
+    assert not (tmp_path / 'bare/fit').exists() and not (tmp_path / 'out').exists()
 
 
 def test_it_is_called_as_a_function_or_as_a_command():
@@ -192,7 +197,8 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rules, 'CALIBRATION_STEPS', 4)
     monkeypatch.setattr(rules, 'METHOD_STEPS', 4)
     folder = gray(tmp_path / 'set')
-    small = {'batch.labeled': 2, 'batch.unlabeled': 2, 'log.images': 1}
+    tiny_network.replace(monkeypatch)
+    small = {'model.encoder': 'resnet34', 'model.output_stride': 8, 'model.aspp_rates': (1,)}
     predictor = s4mim_jax.fit(folder, tmp_path / 'run', minutes=20, **small)
     state = json.loads((tmp_path / 'run/fit.json').read_text())
     assert set(state['scores']) == {'labelled_only', 'fixmatch_ema'} and state['method_steps'] == 4

@@ -8,6 +8,11 @@ A config file under `configs/` starts from `base()`, sets what its dataset needs
 import ml_collections
 from ml_collections import config_dict
 
+from s4mim_jax import terms
+from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.extensions import extensions
+from s4mim_jax.views.table import VIEWS, table
+
 
 def base() -> ml_collections.ConfigDict:
     """All keys with their defaults. Sizes are (height, width); None-able keys are placeholders."""
@@ -86,24 +91,13 @@ def base() -> ml_collections.ConfigDict:
         remat=False,
     ))
 
-    # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes.
+    # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes. They and what else a
+    # term has to be set stand in its file under `terms/`.
     config.method = ml_collections.ConfigDict(dict(
         name='supervised',
         weighting='added',  # added: ideas join the whole host loss, as in the papers | equal: they share its weights
-        supervised=1.0,
-        consistency=0.0,
-        feature_perturbation=0.0,
-        masked_consistency=0.0,  # MaskMatch
-        masked_supervision=0.0, similarity=0.0,  # MaskSup
-        semantic_mim=0.0, class_wise_mim=0.0, feature_aggregation=0.0,  # S4MIM
-        strong_views=1,  # 1 | 2: strong views that `consistency` averages over
+        modules=(),  # ideas from outside the package, see config/extensions.py
         tau=0.95,  # pseudo-labels at least this confident are used
-        feature_dropout=0.5,  # channel dropout rate of feature_perturbation
-        complementary_dropout=False,  # UniMatch V2: paired channel masks on the strong views
-        supervised_loss='ce',  # ce | ohem
-        ohem_threshold=0.7, ohem_keep=0.156,  # keep at least this share of the image's pixels
-        class_balance='none',  # none | inverse | effective: class weights from the labelled masks
-        class_weights=(),  # of the supervised cross-entropies, a number a class; () = by class_balance
     ))
     config.method.selection = ml_collections.ConfigDict(dict(
         refinement='none',  # none | union | coherence (S4MC), for the filter only
@@ -117,30 +111,21 @@ def base() -> ml_collections.ConfigDict:
         coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
         matched='none',  # controls: none | unrefined | single_scale, see pseudo_labels/selection.py
     ))
-    # Masks of the masked views ~x, ~w, ~s; ratios are hidden shares.
+    # Masks of the masked views. Beside these keys each mask of the table of views has its NAME_kind, grid | freeform,
+    # and NAME_ratio, the hidden share of a grid: x_kind, x_ratio, w_kind, ...
     config.method.masks = ml_collections.ConfigDict(dict(
         patch=config_dict.placeholder(int),  # side of a grid's cell; None: views/masked.py, default_patch
-        x_kind='grid',  # grid | freeform
-        x_ratio=0.5, w_ratio=0.5, s_ratio=0.5,
         freeform=(0.5, 0.6),  # hidden share is drawn from this range
         statistics='batch',  # batch | running: what BatchNorm normalises masked views by; they write none
         loss_on='all',  # all | visible | hidden: pixels that the cross-entropies of masked views count
         w_photometric=False,  # ~w: the weak view, or a photometric view of it without CutMix
         input_scope='all',  # all | class_sampled: show one sampled class of each image only
     ))
-    config.method.similarity_loss = 'mse'  # mse (both branches learn) | kl (the full branch is fixed)
-    config.method.similarity_unlabeled = False  # also between w and ~w
-    config.method.mim = ml_collections.ConfigDict(dict(
-        views=('x', 'w', 's'),  # whose masked copies serve class_wise_mim and feature_aggregation
-        semantic_views=('x', 'w', 's'),  # ... and semantic_mim
-        scope='class',  # class | image: gate the pixel decoder by class, or plain MIM
-        tau=config_dict.placeholder(float),  # unlabelled pixels so confident take part; None = method.tau
-        ramp=0.05,  # share of the steps over which the unlabelled parts grow from 0
-        patch_norm=False,  # targets normalised patch by patch
-        width=64, layers=2,  # of the pixel decoder
-        aggregation='position',  # position | prototype: what is drawn to the visible prototype
-        prototype_from='masked',  # masked | unmasked: the pass that gives the visible prototype
-    ))
+    for row in VIEWS:
+        if row.mask:
+            config.method.masks.update(mask_keys(row))
+    for name, term in terms.TERMS.items():
+        _place(config.method, terms.keys(name, term))
     config.method.teacher = ml_collections.ConfigDict(dict(
         kind='self',  # self | ema
         scales=(1.0,),  # the target is the mean softmax over these (MaskMatch), in training only
@@ -166,6 +151,50 @@ def base() -> ml_collections.ConfigDict:
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
     config.log = ml_collections.ConfigDict(dict(
         every=50, images=4,
+        gradients=False,  # also the norm of each term's own gradient; a backward pass more for every term
         writers='tensorboard',  # beside the run folder: tensorboard, wandb, mlflow, separated by commas
     ))
     return config.lock()  # a config file may set keys, not invent them
+
+
+def mask_keys(row) -> dict:
+    """The keys in config.method.masks of a masked copy, a row of the table of views."""
+    return {f'{row.mask}_kind': row.kind, f'{row.mask}_ratio': row.hidden}
+
+
+def adopt(config, *modules: str) -> None:
+    """Adds ideas from outside the package, modules such as 'ideas.entropy', with their keys at their defaults.
+
+    Raises:
+      InputError: a module that cannot be imported or has neither a term nor views, or names that are taken.
+    """
+    method = config.method
+    new = [path for path in modules if path not in method.modules]
+    with config.unlocked():
+        method.modules = (*method.modules, *new)
+        for name, module in extensions(method).items():
+            if f'{module.__name__}' not in new:
+                continue
+            if not hasattr(module, 'loss') and not hasattr(module, 'VIEWS'):
+                raise InputError(f'--config.method.modules: {module.__name__} has neither a function loss(scene), '
+                                 'which makes a term of it, nor VIEWS')
+            for row in getattr(module, 'VIEWS', ()):
+                if row.mask:
+                    method.masks.update(mask_keys(row))
+            if hasattr(module, 'loss'):
+                _place(method, terms.keys(name, module))
+    table(method)  # raises where two views have one name
+
+
+def _place(method, keys) -> None:
+    """Puts keys into config.method; a dotted one into its group."""
+    for dotted, key in keys.items():
+        *group, name = dotted.split('.')
+        node = method
+        for part in group:
+            if part not in node:
+                node[part] = ml_collections.ConfigDict()
+            node = node[part]
+        if name in node:
+            raise InputError(f'--config.method.{dotted}: two terms have a key of this name')
+        node[name] = key.value()
