@@ -273,7 +273,8 @@ class _Run:
         if self.look is not None:
             seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
             if self.monitor:
-                for name, picture in panels.draw(seen, self.source.palette).items():
+                for name, picture in panels.draw(
+                        seen, self.source.palette, self.passes.table.values()).items():
                     self.monitor.panel(self.completed, name, picture)
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
