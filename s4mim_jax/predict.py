@@ -21,13 +21,14 @@ from s4mim_jax.config import command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import decode_image
-from s4mim_jax.prediction.files import find_images, name_results, pixel_count, write_results
+from s4mim_jax.prediction.files import find_images, header_size, name_results, pixel_count, write_results
 from s4mim_jax.prediction.loading import load
 from s4mim_jax.prediction.polygon_files import KINDS, PolygonFiles
 from s4mim_jax.prediction.predictor import Predictor
 
 _EVERY = 2.0  # seconds between lines of progress
 LARGE = 2 ** 23  # pixels of an image from which windows are recommended
+HEADERS = 1000  # files whose sizes are looked at before the first prediction
 PIXELS_AT_ONCE = 2 ** 25  # of images read ahead, or predicted together; at least one image, whatever its size
 
 
@@ -93,6 +94,10 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
     """
     threads = min(8, os.cpu_count() or 1)
     started = shown = time.monotonic()
+    some = paths[::-(-len(paths) // HEADERS)]
+    advice = predictor.expect([size for size in map(header_size, some) if size])
+    if advice:
+        print(advice, file=sys.stderr, flush=True)
     done, results, failed, told = 0, [], [], False
     form = predictor.settings.pixels
 
