@@ -1,6 +1,6 @@
 """Semi-supervised semantic segmentation in JAX."""
 
-__all__ = ['load']
+__all__ = ['fit', 'load']
 
 
 def __getattr__(name: str):
@@ -8,4 +8,7 @@ def __getattr__(name: str):
     if name == 'load':
         from s4mim_jax.prediction.loading import load
         return load
+    if name == 'fit':
+        from s4mim_jax.fit import fit
+        return fit
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -120,6 +120,24 @@ def test_impossible_slots_are_refused_by_name(key, value):
         validate(config)
 
 
+@pytest.mark.parametrize('argument, key, remedy', [
+    ('s4mc,selection.threshold=confidence', 'refinement', 'threshold=margin or partition'),
+    ('s4mc,selection.threshold=margin,selection.alpha_end=0.15', 'alpha_end', 'threshold=partition'),
+    ('s4mc,selection.refinement=none,selection.decay=0.5', 'decay', 'refinement=union or coherence'),
+    ('s4mc,selection.threshold=margin,selection.alpha=0.8', 'alpha', 'threshold=partition'),
+    ('s4mc,selection.tau_margin=0.5', 'tau_margin', 'threshold=margin'),
+    ('fixmatch,selection.connectivity=4', 'connectivity', 'refinement=union or coherence'),
+    ('s4mc,selection.coherence=(0.5, 0.5)', 'coherence', 'refinement=coherence')])
+def test_a_setting_without_effect_is_refused_with_what_would_give_it_one(argument, key, remedy):
+    validate(shapes.get_config('s4mc,selection.alpha_end=0.15,selection.decay=0.5'))
+    with pytest.raises(InputError, match=rf'selection\.{key}=.*\n.*{remedy}'):
+        validate(shapes.get_config(argument))
+
+
+def test_s4mc_is_at_full_resolution_as_released():
+    assert shapes.get_config('s4mc').method.selection.resolution == 'full'
+
+
 def test_every_term_is_active_somewhere():
     seen = {name for method in METHODS for name in terms.active(shapes.get_config(method).method)}
     assert seen == set(terms.TERMS)

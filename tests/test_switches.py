@@ -49,7 +49,9 @@ def two_steps(config):
 
 @pytest.mark.parametrize('statistics', ['copy', 'ema'])
 def test_the_ema_teacher_follows_the_student(statistics):
-    config = small('unimatch_v2', method__teacher__decay=0.25, method__teacher__batch_stats=statistics)
+    # A half-life of half an update of ten: 2^-2, the decay of the blend below, where 0.9 was asked for.
+    config = small('unimatch_v2', method__teacher__decay=0.9, method__teacher__half_life=0.05, total_steps=10,
+                   method__teacher__batch_stats=statistics)
     first, second = two_steps(config)[0]
     assert same(first.ema['params'], first.params)  # decay 0 at the first update
     blend = lambda old, new: jax.tree.map(lambda a, b: 0.25 * a + 0.75 * b, old, new)
@@ -57,6 +59,15 @@ def test_the_ema_teacher_follows_the_student(statistics):
     assert not same(second.ema['params'], second.params)
     followed = (blend(first.ema['batch_stats'], second.batch_stats) if statistics == 'ema' else second.batch_stats)
     assert same(second.ema['batch_stats'], followed, 1e-5)
+
+
+def test_a_method_of_labels_alone_keeps_an_average_to_be_scored_and_learns_the_same():
+    first, second = two_steps(small('supervised,teacher.kind=ema', method__teacher__decay=0.25))[0]
+    alone = two_steps(small('supervised'))[0][-1]
+    assert same(second.params, alone.params) and alone.ema is None
+    blend = lambda old, new: jax.tree.map(lambda a, b: 0.25 * a + 0.75 * b, old, new)
+    assert same(second.ema['params'], blend(first.ema['params'], second.params), 1e-6)
+    assert second.variables('teacher') is second.ema and alone.variables('teacher')['params'] is not None
 
 
 def test_tau_and_dropout_switches_act_on_their_term_alone():
@@ -101,6 +112,7 @@ SHOWN = dict.fromkeys(terms.TERMS, WEIGHTS) | {
     'weighting': 'test_loss_weights.py::test_every_method_has_the_weights_of_its_formula',
     'class_balance': 'test_class_weights.py::test_weights_of_a_dataset',
     'teacher.decay': 'test_switches.py::test_the_ema_teacher_follows_the_student',
+    'teacher.half_life': 'test_switches.py::test_the_ema_teacher_follows_the_student',
     'teacher.batch_stats': 'test_switches.py::test_the_ema_teacher_follows_the_student'}
 LABEL = 'name'  # of the method, for people
 S4MC, MARGIN = 's4mc', 's4mc,selection.threshold=margin,selection.tau_margin=0.1'
@@ -122,7 +134,8 @@ SWITCHES = {
     'selection.tau_margin': (MARGIN, 0.2, 'target/w/kept'),
     'selection.alpha': (S4MC, 0.8, 'target/w/kept'),
     'selection.scope': (S4MC, 'image', 'target/w/kept'),
-    'selection.resolution': (S4MC, 'full', 'target/w/kept'),
+    'selection.alpha_end': (S4MC, 1.0, 'target/w/kept'),
+    'selection.resolution': (S4MC, 'logits', 'target/w/kept'),
     'selection.window': (S4MC, 5, 'target/w/kept'),
     'selection.connectivity': (S4MC, 4, 'target/w/kept'),
     'selection.neighbors': (S4MC, 3, 'target/w/kept'),

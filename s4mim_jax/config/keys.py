@@ -109,8 +109,9 @@ def base() -> ml_collections.ConfigDict:
         refinement='none',  # none | union | coherence (S4MC), for the filter only
         threshold='confidence',  # confidence (top >= tau) | margin (>= tau_margin) | partition (S4MC)
         tau_margin=0.9,
-        alpha=0.4, scope='global',  # partition: alpha_0 of the quantile; global | image
-        resolution='logits',  # logits | full: where margins, refinement and quantile are computed
+        alpha=0.4, alpha_end=0.0,  # partition: the quantile goes from alpha to alpha_end (0.15 in S4MC's older script)
+        scope='global',  # of the quantile: global | image
+        resolution='full',  # full (released code) | logits: where margins, refinement and quantile are computed
         window=3, connectivity=8, neighbors=1,
         decay=config_dict.placeholder(float),  # rate of exp(-rate * distance); None = weight 1
         coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
@@ -133,7 +134,7 @@ def base() -> ml_collections.ConfigDict:
         views=('x', 'w', 's'),  # whose masked copies serve class_wise_mim and feature_aggregation
         semantic_views=('x', 'w', 's'),  # ... and semantic_mim
         scope='class',  # class | image: gate the pixel decoder by class, or plain MIM
-        tau=0.9,  # unlabelled pixels take part where at least this confident
+        tau=config_dict.placeholder(float),  # unlabelled pixels so confident take part; None = method.tau
         ramp=0.05,  # share of the steps over which the unlabelled parts grow from 0
         patch_norm=False,  # targets normalised patch by patch
         width=64, layers=2,  # of the pixel decoder
@@ -144,6 +145,7 @@ def base() -> ml_collections.ConfigDict:
         kind='self',  # self | ema
         scales=(1.0,),  # the target is the mean softmax over these (MaskMatch), in training only
         decay=0.996,  # ema: min(1 - 1/(t+1), decay)
+        half_life=0.1,  # ema: at most this share of the run, by a smaller decay; 0 = no bound
         batch_stats='copy',  # copy | ema
     ))
     config.method.cutmix = ml_collections.ConfigDict(dict(

@@ -9,13 +9,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
+from s4mim_jax.config.encoder_sizes import feature_stride
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
+from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import panels, run_folder, writers
+from s4mim_jax.runs import advice, better_weights, final_scores, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -88,6 +90,7 @@ class _Run:
         self.sums = Sums(self.loop['sums'])
         self.waiting = []  # metrics of steps whose values were not looked at yet
         self.main = jax.process_index() == 0
+        self.warned = False  # of pseudo-labels that teach little, once a start
 
     def run(self) -> int:
         config = self.config
@@ -168,6 +171,7 @@ class _Run:
             if last:
                 break
         self.checkpoints.wait()
+        self._compare_weights()
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
             run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
                 'first_step_seconds': self.first_step})
@@ -233,14 +237,28 @@ class _Run:
             self.monitor.scalars(self.completed, 'train', means)
             self.monitor.rates(self.completed, self.progress.rates())
             print(self.progress.line(means), flush=True)
+            warning = advice.few_kept(self.config, self.completed, means.get('pseudo_label/kept'))
+            if warning and not self.warned:
+                print(warning, flush=True)
+            self.warned |= bool(warning)
         self.progress.begin()
+
+    def _compare_weights(self) -> None:
+        """Scores student and teacher of the best checkpoint; the better one is what `predict` takes."""
+        if self.state.ema is None:
+            return
+        found = final_scores.compare(self.folder, self.config, self.source.num_classes, self.loop,
+                                     lambda variables: self.infer(variables, self._evaluation_batches()))
+        if self.main:
+            run_folder.write_json(self.folder / better_weights.FILE, found)
+        self._say(f'best checkpoint on {found["split"]}: teacher {found["miou"]["teacher"]:.4f}, student '
+                  f'{found["miou"]["student"]:.4f}; predict takes the {found["better"]}')
 
     def _evaluate(self, batch) -> bool:
         """Scores the default weights on eval.split; True when they are the best so far."""
         variables = self.state.variables('teacher')
         weights = 'teacher' if self.state.ema is not None else 'student'
-        batches = evaluation_batches(self.source, self.evaluated, self.config, table=self.evaluated_table,
-                                          process_index=jax.process_index(), process_count=jax.process_count())
+        batches = self._evaluation_batches()
         started = time.perf_counter()
         result = self.infer(variables, batches)
         self.last_miou = result['miou']
@@ -262,6 +280,10 @@ class _Run:
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
         return best
+
+    def _evaluation_batches(self):
+        return evaluation_batches(self.source, self.evaluated, self.config, table=self.evaluated_table,
+                                  process_index=jax.process_index(), process_count=jax.process_count())
 
     def _save(self) -> None:
         self.loop['sums'] = {name: list(pair) for name, pair in self.sums.values.items()}
@@ -291,6 +313,10 @@ class _Run:
                   f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
                  if config.method.class_weights else '')
               + f'network passes of a step:\n{passes.describe(config)}', flush=True)
+        for rate in without_reach(config.model, config.data.crop):
+            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the '
+                  f'side of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its '
+                  'outer taps learn nothing', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 
