@@ -7,6 +7,7 @@ python -m s4mim_jax.predict --workdir=runs/unimatch --output=pseudo --pseudo_lab
 """
 
 import collections
+import contextlib
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from s4mim_jax.prediction.files import find_images, header_size, name_results, p
 from s4mim_jax.prediction.loading import load
 from s4mim_jax.prediction.polygon_files import KINDS, PolygonFiles
 from s4mim_jax.prediction.predictor import Predictor
+from s4mim_jax.runs.waiting import counting
 
 _EVERY = 2.0  # seconds between lines of progress
 LARGE = 2 ** 23  # pixels of an image from which windows are recommended
@@ -128,7 +130,9 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
                     failed.append(path)
                     print(message, file=sys.stderr, flush=True)
             told = told or _advise(readable, predictor.settings.protocol.mode)
-            found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
+            first = counting('the first images, for which the network is compiled', stream=sys.stderr, quiet=_EVERY)
+            with contextlib.nullcontext() if done else first:
+                found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
             while writing:  # of the batch before: no more than two batches are held
                 results.append(_written(writing.popleft(), output))
             for (_, name, image, _), (ids, top) in zip(readable, found):
