@@ -76,6 +76,10 @@ def main(positional, config_file, overrides) -> int:
     if values.polygons:
         polygons = PolygonFiles(values.polygons, output, predictor.classes, dict(zip(names, paths)),
                                 values.polygon_tolerance)
+    some = paths[::-(-len(paths) // HEADERS)]
+    advice = predictor.expect([size for size in map(header_size, some) if size])
+    if advice:
+        print(advice, file=sys.stderr, flush=True)
     failed = predict_files(predictor, paths, names, output, values.confidence, pseudo, polygons)
     return 1 if failed else 0
 
@@ -96,10 +100,6 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
     """
     threads = min(8, os.cpu_count() or 1)
     started = shown = time.monotonic()
-    some = paths[::-(-len(paths) // HEADERS)]
-    advice = predictor.expect([size for size in map(header_size, some) if size])
-    if advice:
-        print(advice, file=sys.stderr, flush=True)
     done, results, failed, told = 0, [], [], False
     form = predictor.settings.pixels
 
