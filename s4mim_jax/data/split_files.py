@@ -95,6 +95,8 @@ def _resolve(line: str, source: Source, index: dict[str, Sample]) -> Sample | No
     if len(rest) > 1:
         return None
     sample = _find_image(image, source, index)
+    if sample and rest and _same(rest[0], image, sample, source.roots):  # UniMatch's way to say that there is no mask
+        return replace(sample, mask=None)
     mask = _existing(rest[0], source.roots) if rest and rest[0].endswith(source.mask_end) else None
     return replace(sample, mask=mask) if sample and mask else sample
 
@@ -112,6 +114,14 @@ def _find_image(name: str, source: Source, index: dict[str, Sample]) -> Sample |
         known = source.find(last)
         return known if known and os.path.samefile(known.image, path) else Sample(bare, path, None)
     return index.get(last) or source.find(last)
+
+
+def _same(word: str, image: str, sample: Sample, roots: tuple[str, ...]) -> bool:
+    """Whether the second word of a line names the image once more."""
+    if word == image:
+        return True
+    path = _existing(word, roots)
+    return path is not None and os.path.isfile(sample.image) and os.path.samefile(path, sample.image)
 
 
 def _existing(name: str, roots: tuple[str, ...]) -> str | None:

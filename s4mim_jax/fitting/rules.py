@@ -125,7 +125,9 @@ def aspp(found: Fingerprint, plan: dict) -> list[Setting]:
 
 
 def batch(found: Fingerprint, plan: dict) -> list[Setting]:
-    return [Setting('batch.labeled', 8, 'the batch of the recipes'), Setting('batch.unlabeled', 8, 'likewise')]
+    images = max(8, found.devices) + -max(8, found.devices) % found.devices
+    why = 'the batch of the recipes' + (f', made to divide among {found.devices} devices' if images != 8 else '')
+    return [Setting('batch.labeled', images, why), Setting('batch.unlabeled', images, 'likewise')]
 
 
 def optimizer(found: Fingerprint, plan: dict) -> list[Setting]:
