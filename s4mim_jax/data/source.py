@@ -14,6 +14,7 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.files.left_out import LeftOut
 from s4mim_jax.data.files.mask_colors import ColorTable
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
 
@@ -74,6 +75,8 @@ class Source:
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
+      left_out: what lies in the dataset's folders and is not used.
+      mask_folders: names of folders that stand for one another in the masks' paths of split lists.
     """
 
     name: str
@@ -90,6 +93,8 @@ class Source:
     cache_dir: str | None = None
     pixels: PixelFormat = PLAIN
     colors: ColorTable | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    mask_folders: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

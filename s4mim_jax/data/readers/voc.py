@@ -18,6 +18,9 @@ from pathlib import Path
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.classes import voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.left_out import Tally
+from s4mim_jax.data.files.listing import composed, list_files
+from s4mim_jax.data.files.text import read_lines
 from s4mim_jax.data.source import Sample, Source, make_source
 
 CLASSES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
@@ -40,15 +43,15 @@ def open_voc(folder: Path, data) -> Source:
     if ':' in data.name and variant != 'aug':
         raise InputError(f'--config.data.name={data.name}: unknown variant {variant!r}\nvalid: voc, voc:aug')
     root = _root(folder)
-    names = {path.stem: path.name for path in (root / 'JPEGImages').iterdir()}
-    clean, augmented = ({path.stem: str(path) for path in (root / name).iterdir() if path.suffix == '.png'}
-                        if (root / name).is_dir() else {} for name in (CLEAN, AUGMENTED))
+    tally = Tally(root / 'JPEGImages')
+    images = list_files(tally.where, IMAGE_SUFFIXES, tally)
+    clean, augmented = (list_files(root / name, ('.png',), once=False) for name in (CLEAN, AUGMENTED))
     masks = clean | augmented if variant else augmented | clean
 
     def find(identity: str) -> Sample | None:
-        if identity not in names:
+        if identity not in images:
             return None
-        return Sample(identity, str(root / 'JPEGImages' / names[identity]), masks.get(identity))
+        return Sample(identity, images[identity], masks.get(identity))
 
     def held_out(identity: str) -> Sample | None:
         sample = find(identity)
@@ -60,7 +63,8 @@ def open_voc(folder: Path, data) -> Source:
     else:
         train = _read_list(root / LISTS / 'train.txt', root, find)
     return make_source(folder, data, CLASSES, voc_palette(len(CLASSES)), {'train': train, 'val': val, 'test': val},
-                       roots=tuple(dict.fromkeys((root, folder))), find=find)
+                       roots=tuple(dict.fromkeys((root, folder))), find=find,
+                       left_out=tally.result(), mask_folders=(CLEAN, AUGMENTED))
 
 
 def _root(folder: Path) -> Path:
@@ -88,10 +92,9 @@ def _augmented(root: Path, val: set[str], masks: dict[str, str], find) -> tuple[
 
 
 def _read_list(path: Path, root: Path, find) -> tuple[Sample, ...]:
-    try:
-        lines = [line.split() for line in path.read_text(encoding='utf-8-sig').splitlines()]
-    except OSError:
-        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}') from None
+    if not path.is_file():
+        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}')
+    lines = [composed(line).split() for line in read_lines(path, bytes_kept=True)]
     identities = [_identity(words[0]) for words in lines if words]
     if not identities:
         raise InputError(f'{path}: empty; it lists the ids of split {path.stem!r}')
