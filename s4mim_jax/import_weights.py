@@ -4,7 +4,7 @@
     python -m s4mim_jax.import_weights SOURCE --output=FILE [--encoder=resnet50] [--entry=model_ema] [--encoder_only]
                                               [--allow_missing=REGEX] [--padding=same] [--epsilon=1e-3]
 
-SOURCE is a .safetensors, .npz or .pth in one of the naming schemes of docs/pretrained_weights.md: encoders, or whole networks
+SOURCE is a .safetensors, .npz or .pth in a naming scheme of docs/pretrained_weights.md: encoders, or whole networks
 (encoder and decoder). FILE is a .npz or .safetensors for `--config.model.pretrained`; training also takes
 SOURCE itself where nothing is missing.
 """

@@ -77,6 +77,7 @@ class Source:
       colors: what the colours of colour masks mean; None = there are no such masks.
       left_out: what lies in the dataset's folders and is not used.
       mask_folders: names of folders that stand for one another in the masks' paths of split lists.
+      notes: lines for the start-up text: how the files were read, and what was left out.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Source:
     colors: ColorTable | None = None
     left_out: tuple[LeftOut, ...] = ()
     mask_folders: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

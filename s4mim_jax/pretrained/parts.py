@@ -63,7 +63,8 @@ def check(contents: Contents, model_config, parts: tuple[str, ...]) -> None:
                          'valid: --config.model.pretrained=None, or another encoder')
     if contents.encoder is None:
         raise InputError(f'weights file {path} is in no naming scheme known here, its names begin {_first(contents)}\n'
-                         'valid: the schemes in docs/pretrained_weights.md; python -m s4mim_jax.import_weights FILE --describe')
+                         'valid: the schemes of docs/pretrained_weights.md; see python -m s4mim_jax.import_weights '
+                         'FILE --describe')
     found = contents.encoder.found
     if found.network != encoder:
         raise InputError(f'weights file {path} looks like {found.network}, not like encoder {encoder}')

@@ -277,6 +277,7 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
+              + ''.join(f'{note}\n' for note in self.source.notes) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'
               + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')

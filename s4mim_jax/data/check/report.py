@@ -52,7 +52,8 @@ def as_text(source: Source, result: dict) -> str:
     """The summary for people: groups, classes, findings, verdict."""
     lines = [f'{result["dataset"]} in {result["dir"]}: {source.num_classes} classes, split {result["split"]["name"]}, '
              f'evaluated on {result["evaluated_on"]}',
-             'mask values: {classes} are classes, {ignored} ignored'.format(**result['mask_values']), '']
+             'mask values: {classes} are classes, {ignored} ignored'.format(**result['mask_values']),
+             *source.notes, '']
     lines += _table([('', 'images', 'masks', 'height x width', 'image files', 'mask files'),
                      *(_files(name, group) for name, group in result['groups'].items())])
     lines += [f'{name}: the same images as {first}' for name, first in result['same'].items()]

@@ -3,7 +3,8 @@
     images/{train,val,test}/ID.(jpg|png|tif|bmp)    masks/{train,val,test}/ID.png
     classes.txt (optional)                          splits/NAME_labeled.txt, NAME_unlabeled.txt
 
-Images may lie in folders below the split (the id is then `folder/name`) and need no mask.
+Images may lie in folders below the split (the id is then `folder/name`) and need no mask. A folder without masks/ may
+hold the export of an annotation tool instead, see `label_formats`.
 """
 
 import os
@@ -16,6 +17,7 @@ from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from s4mim_jax.data.files.left_out import LeftOut, Tally
 from s4mim_jax.data.files.listing import HIDDEN, is_hidden, list_files
+from s4mim_jax.data.label_formats import open_export
 from s4mim_jax.data.readers.mask_names import match_masks, reduced, unmatched
 from s4mim_jax.data.source import Sample, Source, cache_dir, mask_lookup, require_targets
 
@@ -29,6 +31,10 @@ def open_folder(folder: Path, data) -> Source:
       InputError: no training images, two images of one id, a bad classes.txt, or no classes.txt
         and masks whose values are not 0, 1, 2, ... .
     """
+    if not (folder / 'masks').is_dir():
+        source = open_export(folder, data)
+        if source is not None:
+            return source
     splits, left = read_splits(folder, 'images/{}', 'masks/{}')
     lookup = mask_lookup(data.label_map)
     if (folder / 'classes.txt').is_file():
