@@ -1,6 +1,10 @@
 """Semi-supervised semantic segmentation in JAX."""
 
+from s4mim_jax import former_paths
+
 __all__ = ['load']
+
+former_paths.install()
 
 
 def __getattr__(name: str):
