@@ -28,7 +28,7 @@ def main(positional, config_file, overrides) -> int:
         raise InputError('--workdir is missing; name the folder of the run')
     processes.initialize(values.workdir)
     command_line.compilation_cache(values.workdir)
-    with processes.together():
+    with processes.together(values.workdir):
         results = evaluate_all(values.workdir, values.checkpoint.split(','), values.weights.split(','), values.split,
                                overrides)
     if len(results) > 1 and jax.process_index() == 0:

@@ -24,7 +24,7 @@ def main(positional, config_file, overrides) -> int:
     validate(config)
     processes.initialize(WORKDIR.value)
     command_line.compilation_cache(WORKDIR.value)
-    with processes.together():
+    with processes.together(WORKDIR.value):
         from s4mim_jax.runs.loop import train  # brings the input pipeline with it
         return train(config, WORKDIR.value)
 

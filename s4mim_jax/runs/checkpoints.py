@@ -6,9 +6,15 @@ evaluation restores the first one only.
 """
 
 import asyncio
+import contextlib
+import json
+import logging as py_logging
+import os
+import re
 import sys
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
@@ -30,6 +36,14 @@ def _not_a_traceback_of_orbax(record) -> bool:
 
 # Orbax logs each failure in each of its threads with a traceback and raises it as well; saying it once is enough.
 logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
+
+
+def _not_a_failed_read(record) -> bool:
+    return not (record.exc_info and record.exc_info[1] is not None and storage.is_failure(record.exc_info[1]))
+
+
+# Nor do the reads of the other arrays, of which each fails for itself where one file is missing.
+py_logging.getLogger('asyncio').addFilter(_not_a_failed_read)
 
 
 class _QuietLoops:
@@ -110,6 +124,34 @@ class Checkpoints:
                 **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
                 loop=ocp.args.JsonSave(loop)))
 
+    def read_back(self, state: TrainState) -> None:
+        """Reads the latest checkpoint as evaluation would: its metadata whole, of its arrays the smallest.
+
+        So that no run goes on for days whose weights nobody can read. Waits until the checkpoint is on disk; `state`
+        tells what is in it.
+
+        Raises:
+          StorageError: it cannot be read.
+        """
+        self.wait()
+        step, where = self._manager.latest_step(), f'{self._folder}'
+        try:
+            with _reader(self._workdir) as manager:
+                _require_whole(self._workdir, step)
+                manager.restore(step, args=ocp.args.Composite(loop=ocp.args.JsonRestore()))
+                _compare(manager, step, _items(state), self._folder)
+            params = jax.tree_util.tree_leaves_with_path(network_parameters(state.params))
+            path, leaf = min(params, key=lambda item: item[1].size)
+            keys = [str(getattr(part, 'key', part)) for part in path]
+            read = _one_array(storage.absolute(self._workdir) / storage.CHECKPOINTS / str(step) / 'weights',
+                              ['params', *keys])
+            if tuple(read.shape) != tuple(leaf.shape):
+                raise InputError(f'{"/".join(keys)} has the shape {read.shape}')
+        except Exception as error:
+            raise storage.StorageError(
+                f'{where}/{step} was written and cannot be read back: {storage.reason(error)}\n'
+                'training ends here, as nobody could use its weights; try another --workdir') from error
+
     def restore(self, config, num_classes: int, mesh) -> tuple[TrainState, dict]:
         """The latest (state, loop) of a folder where `exist` holds.
 
@@ -119,11 +161,13 @@ class Checkpoints:
         step = self._manager.latest_step()
         target = abstract_state(config, num_classes)
         items = _items(target)
-        _compare(self._manager, step, items, self._manager.directory)
-        placed = _items(state_shardings(target, mesh))
-        restored = self._manager.restore(step, args=ocp.args.Composite(
-            **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
-            loop=ocp.args.JsonRestore()))
+        _require_whole(self._workdir, step)
+        with _reading(self._workdir, step):
+            _compare(self._manager, step, items, self._manager.directory)
+            placed = _items(state_shardings(target, mesh))
+            restored = self._manager.restore(step, args=ocp.args.Composite(
+                **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
+                loop=ocp.args.JsonRestore()))
         self._policy.best_step = restored.loop['best_step']
         return _state(restored), restored.loop
 
@@ -154,6 +198,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
         raise InputError(f'--weights={weights}: valid are teacher and student')
     with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
+        _require_whole(workdir, step, ('weights',))
         stored = manager.item_metadata(step)['weights'].tree
         target = _items(abstract_state(config, num_classes))['weights']
         if not stored.get('ema'):
@@ -163,8 +208,9 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
         _compare(manager, step, {'weights': target}, manager.directory)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         placed = jax.tree.map(lambda _: device, target)
-        tree = manager.restore(step, args=ocp.args.Composite(
-            weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
+        with _reading(workdir, step):
+            tree = manager.restore(step, args=ocp.args.Composite(
+                weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
     return {k: chosen[k] or {} for k in ('params', 'batch_stats')}, step, weights
 
@@ -191,17 +237,90 @@ def _reader(workdir) -> ocp.CheckpointManager:
 def _find_step(manager, checkpoint, workdir) -> int:
     steps = sorted(manager.all_steps())
     if not steps:
-        raise InputError(f'{workdir}: holds no finished checkpoint')
+        begun = [path.name for path in (storage.absolute(workdir) / storage.CHECKPOINTS).iterdir()]
+        raise InputError(f'{workdir}: holds no finished checkpoint'
+                         + (f'; {storage.CHECKPOINTS}/ holds {", ".join(sorted(begun)[:3])}' if begun else ''))
     if checkpoint == 'latest':
         return steps[-1]
     if checkpoint == 'best':
-        loop = manager.restore(steps[-1], args=ocp.args.Composite(loop=ocp.args.JsonRestore())).loop
-        best = loop['best_step']
-        return best if best in steps else steps[-1]
+        _require_whole(workdir, steps[-1], ('loop',))
+        with _reading(workdir, steps[-1]):
+            best = manager.restore(steps[-1], args=ocp.args.Composite(loop=ocp.args.JsonRestore())).loop['best_step']
+        if best is not None and best not in steps:
+            raise InputError(f'{workdir}: its best checkpoint, step {best}, is not in {storage.CHECKPOINTS}/\n'
+                             f'copy it there, or name one of --checkpoint={", ".join(map(str, steps))}, latest')
+        return steps[-1] if best is None else best
     if str(checkpoint).isdigit() and int(checkpoint) in steps:
         return int(checkpoint)
     raise InputError(f'--checkpoint={checkpoint}: not in {workdir}\n'
                      f'valid: best, latest, {", ".join(map(str, steps))}')
+
+
+# Files without which an item is of no use; a name with * stands for at least one.
+_PARTS = {'weights': ('_METADATA', 'manifest.ocdbt', 'd/*'), 'optimizer': ('_METADATA', 'manifest.ocdbt', 'd/*'),
+          'loop': ('metadata',)}
+
+
+def _require_whole(workdir, step: int, items=tuple(_PARTS)) -> None:
+    """Says what a checkpoint lacks that was copied in part.
+
+    Raises:
+      InputError: something.
+    """
+    folder = storage.absolute(workdir) / storage.CHECKPOINTS / str(step)
+    missing = []
+    for item in items:
+        if not (folder / item).is_dir():
+            missing.append(f'{item}/')
+            continue
+        for part in _PARTS[item]:
+            path = folder / item / part.removesuffix('/*')
+            if not path.exists() or (part.endswith('/*') and not any(path.iterdir())):
+                missing.append(f'{item}/{part}')
+        written = [path for path in (folder / item).iterdir() if path.name.startswith('ocdbt.process_')]
+        missing += [f'{item}/{path.name}/d/*' for path in written if not (path / 'd').is_dir()]
+        if not written and item != 'loop':
+            missing.append(f'{item}/ocdbt.process_*')
+    if missing:
+        raise InputError(f'{folder} is not whole: it lacks {", ".join(missing)}\n'
+                         'copy the folder with everything in it (rsync -a), or name another --checkpoint')
+
+
+@contextlib.contextmanager
+def _reading(workdir, step):
+    """Turns what a damaged checkpoint raises into a message."""
+    try:
+        yield
+    except Exception as error:
+        chain = [error]
+        while chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(chain[-1].__cause__ or chain[-1].__context__)
+        damage = [e for e in chain if storage.is_failure(e) or isinstance(e, (KeyError, json.JSONDecodeError))]
+        if isinstance(error, InputError) or not damage:
+            raise
+        folder = storage.absolute(workdir) / storage.CHECKPOINTS / str(step)
+        files = re.findall(r'local file "([^"]*[^"/])"', ' '.join(str(e) for e in chain))
+        lacking = [name for name in files if not os.path.exists(name)]
+        what = (f'it lacks {lacking[0]}' if lacking else f'{files[-1]} is damaged or cut off' if files else
+                storage.reason(damage[-1]))
+        raise InputError(f'{folder} cannot be read: {what}\n'
+                         'if it was copied, copy the folder with everything in it (rsync -a); or name another '
+                         '--checkpoint') from error
+
+
+def _one_array(item, keys: list[str]):
+    """One array of an item, numpy, without the others."""
+    def nested(value):
+        for key in reversed(keys):
+            value = {key: value}
+        return value
+
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        found = reader.restore(item, args=ocp.args.PyTreeRestore(
+            item=nested(0), restore_args=nested(ocp.RestoreArgs(restore_type=np.ndarray)), partial_restore=True))
+    for key in keys:
+        found = found[key]
+    return found
 
 
 def _items(state: TrainState) -> dict:

@@ -1,5 +1,6 @@
 """The training loop. The order of operations inside it is the contract of a resume, see `_run`."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -12,10 +13,11 @@ from s4mim_jax import data, evaluation, models
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
+from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import panels, run_folder
+from s4mim_jax.runs import lock, panels, run_folder
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -42,18 +44,21 @@ def train(config, workdir) -> int:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
     """
     # With several processes JAX's runtime listens for SIGTERM itself.
-    with StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop:
-        return _Run(config, workdir, stop).run()
+    with (StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop,
+          contextlib.ExitStack() as held):
+        return _Run(config, workdir, stop, held).run()
 
 
 class _Run:
     """What a run holds while it lasts: data, state, compiled step and where things are written."""
 
-    def __init__(self, config, workdir, stop):
+    def __init__(self, config, workdir, stop, held):
         self.began, self.first_step = time.perf_counter(), None
         self.config, self.stop = config, stop
         self.passes = passes.plan(config.method)
         # Everything that can be wrong is looked at before anything is written.
+        if jax.process_index() == 0:
+            lock.refuse_if_held(workdir)
         self.source = data.open_source(config.data)
         self.split = data.training_split(self.source, config.data.split, config.seed)
         self.evaluated = data.evaluation_split(self.source, config.eval.split)
@@ -80,13 +85,33 @@ class _Run:
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
+        self._lock(workdir, held)
+        if Checkpoints.exist(workdir) != begun:
+            raise InputError(f'{workdir}: another training has written here since this one began; start it again')
         self.checkpoints = Checkpoints(self.folder)
         if begun:
             self.state, self.loop = self.checkpoints.restore(config, classes, self.mesh)
         self.completed = int(self.state.step)
         self.sums = Sums(self.loop['sums'])
+        self.read_back = False  # whether the first checkpoint of this start was found readable
         self.waiting = []  # metrics of steps whose values were not looked at yet
         self.main = jax.process_index() == 0
+
+    @staticmethod
+    def _lock(workdir, held) -> None:
+        """The first process takes the lock for all; where it cannot, all of them end."""
+        refused = None
+        if jax.process_index() == 0:
+            try:
+                held.enter_context(lock.RunLock(workdir))
+            except InputError as error:
+                refused = error
+        if jax.process_count() > 1:
+            taken = int(multihost_utils.broadcast_one_to_all(np.int32(refused is None)))
+            refused = refused or (None if taken else InputError(f'{workdir} is being written by another training, '
+                                                                'which process 0 names'))
+        if refused:
+            raise refused
 
     def run(self) -> int:
         config = self.config
@@ -265,6 +290,9 @@ class _Run:
     def _save(self) -> None:
         self.loop['sums'] = {name: list(pair) for name, pair in self.sums.values.items()}
         self.checkpoints.save(self.state, self.loop)
+        if not self.read_back:
+            self.checkpoints.read_back(self.state)
+            self.read_back = True
 
     def _describe(self) -> None:
         """Writes config.json and run.json and prints what the run is."""
@@ -277,7 +305,7 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in self.source.notes) +
+              + ''.join(f'{note}\n' for note in (*self.source.notes, *as_lines(self.source.left_out))) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'
               + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')
