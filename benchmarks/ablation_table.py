@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 # Two-sided 95 % points of Student's t with 1, 2, ... degrees of freedom.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-CHECKPOINT = 'best'  # chosen on the validation split; the last one is in the table beside it
-COLUMNS = ('method', 'seeds', 'test mIoU, best on val', 'last', 'host', 'host, same seeds',
-           'difference to host, 95 % interval', 'kept')
+CHECKPOINT = 'latest'  # nothing is chosen on a score
+COLUMNS = ('method', 'seeds', 'test mIoU', 'host', 'host, same seeds', 'difference to host, 95 % interval', 'kept')
 
 
 def scores(results: list[dict], checkpoint: str = CHECKPOINT) -> dict[str, dict[int, float]]:
@@ -43,7 +42,7 @@ def write_table(results: list[dict], arms: dict, folder: Path) -> None:
     for seeds in sorted({arm.seeds for arm in arms.values()}, reverse=True):
         names = [name for name, arm in arms.items() if name in best and arm.seeds == seeds]
         if names:
-            parts.append([f'Arms on {seeds} seeds:', '', *header(COLUMNS),
+            parts.append([f'Arms on {seeds} seed{"s" if seeds > 1 else ""}:', '', *header(COLUMNS),
                           *(row(name, arms[name].host, results) for name in names)])
             drawn.append([(name, arms[name].host) for name in names])
     four = [name for name in FOUR if name in best] if 'union' in best else []
@@ -65,12 +64,12 @@ def header(columns) -> list[str]:
 
 def row(name: str, host: str | None, results: list[dict]) -> str:
     """An arm beside its host, whose mean is over the seeds that both have."""
-    best, last, mine = scores(results), scores(results, 'latest'), [r for r in results if r['arm'] == name]
+    best, mine = scores(results), [r for r in results if r['arm'] == name]
     kept = [r['pseudo_label'].get('pseudo_label/kept') for r in mine]
     shares = [share for share in kept if share is not None]
     share = f'{statistics.fmean(shares):.0%}' if shares else '-'
     compared = best.get(host, {})
-    return (f'| {name} | {len(mine)} | {spread(best[name])} | {spread(last[name])} | {host or "-"} | '
+    return (f'| {name} | {len(mine)} | {spread(best[name])} | {host or "-"} | '
             f'{mean_on(best[name], compared)} | {interval(paired(best[name], compared))} | {share} |')
 
 

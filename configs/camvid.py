@@ -18,6 +18,7 @@ def get_config(argument=None):
     config.model.padding = 'same'
     config.model.decoder_width = 64
     config.model.low_level_width = 24
+    config.model.aspp_rates = (2, 4, 6)  # below the side of the map, 8 x 10 at stride 16
     config.optimizer.update(learning_rate=5e-4, head_multiplier=4.0, weight_decay=0.01)
     config.total_steps = 2500
     config.eval.every = 250

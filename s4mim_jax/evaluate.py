@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from s4mim_jax.config import command_line
+from s4mim_jax.config import command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import processes
@@ -26,6 +26,7 @@ def main(positional, config_file, overrides) -> int:
                          'single keys are set by --config.KEY=VALUE')
     if not values.workdir:
         raise InputError('--workdir is missing; name the folder of the run')
+    xla_flags.for_cpu()
     processes.initialize(values.workdir)
     command_line.compilation_cache(values.workdir)
     with processes.together(values.workdir):

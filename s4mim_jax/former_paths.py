@@ -16,7 +16,8 @@ FORMER = {
         'loop', 'feed', 'signals', 'run_folder', 'checkpoints', 'storage', 'monitoring', 'panels', 'class_weights',
         'coherence', 'fine_tune')},
     **{f'data.{name}': f'data.readers.{name}' for name in (
-        'ade20k', 'camvid', 'cityscapes', 'coco', 'folder', 'voc', 'tfds_known')}, 'data.tfds_reader': 'data.readers.tfds',
+        'ade20k', 'camvid', 'cityscapes', 'coco', 'folder', 'voc', 'tfds_known')},
+    'data.tfds_reader': 'data.readers.tfds',
     **{f'data.{name}': f'data.files.{name}' for name in (
         'images', 'tiff', 'mask_colors', 'pixel_format', 'facts', 'walk')},
 }

@@ -6,7 +6,8 @@
 
 SOURCE is a .safetensors, .npz or .pth in a naming scheme of docs/pretrained_weights.md: encoders, or whole networks
 (encoder and decoder). FILE is a .npz or .safetensors for `--config.model.pretrained`; training also takes
-SOURCE itself where nothing is missing.
+SOURCE itself where nothing is missing. SOURCE may be the folder of a run too: `--output=FILE [--half]` writes its best
+network, the teacher's if it has one.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from s4mim_jax.pretrained.matching import fit
 from s4mim_jax.pretrained.parts import wanted
 from s4mim_jax.pretrained.readers import read_weights, write_weights
 from s4mim_jax.pretrained.schemes import ours
+from s4mim_jax.runs.weights_file import write_run_weights
 
 USAGE = ('usage: python -m s4mim_jax.import_weights SOURCE --output=FILE [--encoder=NAME] [--entry=NAME] '
          '[--encoder_only] [--allow_missing=REGEX]\n       python -m s4mim_jax.import_weights SOURCE --describe')
@@ -91,6 +93,11 @@ def main(arguments, config_file, overrides):
         print('\n'.join(describe(open_source(source, values.entry, values.padding, values.epsilon))))
     if not values.output:
         return
+    if Path(source).is_dir():
+        metadata = write_run_weights(source, values.output, values.half)
+        print(f'{values.output}: {metadata["encoder"]} with {metadata["decoder"]} of {metadata["classes"]} classes, '
+              f'{Path(values.output).stat().st_size:,} bytes')
+        return
     metadata = convert(source, values.encoder, values.output, values.allow_missing, entry=values.entry,
                        encoder_only=values.encoder_only, padding=values.padding, epsilon=values.epsilon,
                        say=lambda line: print(f'{source}: {line}'))
@@ -103,6 +110,7 @@ def main(arguments, config_file, overrides):
 
 if __name__ == '__main__':
     flags.DEFINE_bool('describe', False, 'tell what SOURCE holds')
+    flags.DEFINE_bool('half', False, "kernels as float16, where SOURCE is a run's folder")
     flags.DEFINE_string('encoder', None, 'encoder that SOURCE must belong to; default: what its names tell')
     flags.DEFINE_string('output', None, 'file to write: .npz or .safetensors')
     flags.DEFINE_string('entry', None, 'network of a training checkpoint; default: the averaged one (model_ema) if it '

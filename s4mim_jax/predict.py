@@ -2,6 +2,8 @@
 
 python -m s4mim_jax.predict --workdir=runs/unimatch --output=predictions photo.jpg photos/
 python -m s4mim_jax.predict --workdir=runs/unimatch --output=pseudo --pseudo_labels [--ignore_below=0.9]
+
+`--polygons=labelme|coco` writes outlines for an annotation tool too.
 """
 
 import collections
@@ -12,13 +14,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
-from s4mim_jax.config import command_line
+from s4mim_jax.config import command_line, xla_flags
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import decode_image
 from s4mim_jax.prediction.files import find_images, name_results, pixel_count, write_results
 from s4mim_jax.prediction.loading import load
+from s4mim_jax.prediction.polygon_files import KINDS, PolygonFiles
 from s4mim_jax.prediction.predictor import Predictor
 
 _EVERY = 2.0  # seconds between lines of progress
@@ -44,6 +49,7 @@ def main(positional, config_file, overrides) -> int:
     else:
         found = find_images(positional, output)
         found = found, name_results(found, output)
+    xla_flags.for_cpu()
     command_line.compilation_cache(values.workdir)
     predictor = load(values.workdir, values.checkpoint, values.weights, overrides)
     if values.pseudo_labels and predictor.config is None:
@@ -63,18 +69,23 @@ def main(positional, config_file, overrides) -> int:
                          'name a folder that you may write') from None
     print(f'{len(paths)} image(s), {predictor.weights} weights of step {predictor.step}, '
           f'{len(predictor.classes)} classes', flush=True)
-    failed = predict_files(predictor, paths, names, output, values.confidence, pseudo)
+    polygons = None
+    if values.polygons:
+        polygons = PolygonFiles(values.polygons, output, predictor.classes, dict(zip(names, paths)),
+                                values.polygon_tolerance)
+    failed = predict_files(predictor, paths, names, output, values.confidence, pseudo, polygons)
     return 1 if failed else 0
 
 
 def predict_files(predictor: Predictor, paths: list[Path], names: list[str], output: Path,
-                  confidence: bool = False, pseudo=None) -> list[Path]:
+                  confidence: bool = False, pseudo=None, polygons=None) -> list[Path]:
     """Predicts and writes; reading and writing go on in threads while the device works.
 
     Args:
       predictor: the model. paths: images. names: their IDs, see `name_results`.
       output: folder that exists. confidence: write ID_confidence.png too.
       pseudo: a `PseudoLabels` that writes instead; None = write predictions.
+      polygons: a `PolygonFiles` that writes outlines too, or None.
 
     Returns:
       the files that could not be read; each was reported on stderr. The last line on stdout counts
@@ -85,10 +96,12 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
     done, results, failed, told = 0, [], [], False
     form = predictor.settings.pixels
 
-    def write(*arguments):
+    def write(name, image, ids, top):
+        if polygons is not None:
+            polygons.add(name, ids if pseudo is None else np.where(top >= pseudo.threshold, ids, np.uint8(IGNORE)))
         if pseudo is not None:
-            return pseudo.write(*arguments)
-        return write_results(output, *arguments, predictor.palette)
+            return pseudo.write(name, image, ids, top)
+        return write_results(output, name, image, ids, top, predictor.palette)
 
     with ThreadPoolExecutor(threads) as pool:
         def read(item):
@@ -128,6 +141,8 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
           f'({len(paths) / max(seconds, 1e-6):.1f}/s): {output}', flush=True)
     if pseudo is not None:
         print(pseudo.finish(results), flush=True)
+    if polygons is not None:
+        print(polygons.finish(), flush=True)
     if failed:
         print(f'{len(failed)} file(s) could not be read', file=sys.stderr, flush=True)
     return failed
@@ -191,6 +206,8 @@ def run() -> None:
     flags.DEFINE_bool('pseudo_labels', False, 'write masks to correct and to train on, ignored where the network is '
                       'not sure; without images: of the run\'s unlabelled training images')
     flags.DEFINE_float('ignore_below', None, 'with --pseudo_labels: probability below which a pixel is ignored [0.9]')
+    flags.DEFINE_enum('polygons', None, KINDS, 'also write outlines for an annotation tool')
+    flags.DEFINE_float('polygon_tolerance', 1.0, 'pixels that an outline may lie from the exact one; 0 = exact')
     command_line.run(main)
 
 

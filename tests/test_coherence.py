@@ -41,7 +41,7 @@ def run_of(**rule):
     world = pipeline_world.World(images, [pipeline_world.encoded(mask) for mask in masks])
     # A crop of 6 rows and 32 columns: at stride 4 the decoder's map has 2 and 8.
     config = tiny.config('s4mc', crop=(6, 32))
-    config.method.selection.update(dict(refinement='coherence', connectivity=4) | rule)
+    config.method.selection.update(dict(refinement='coherence', connectivity=4, resolution='logits') | rule)
     return config, world.source, world.samples
 
 

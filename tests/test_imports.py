@@ -83,7 +83,7 @@ ALLOWED = {
     'evaluation': 'models parallel views config',
     'config': 'terms views data',
     'planning': 'config data models parallel training',
-    'runs': 'config data evaluation models parallel planning pseudo_labels terms training views',
+    'runs': 'config data evaluation models parallel planning pretrained pseudo_labels terms training views',
     'prediction': 'config data evaluation models pretrained runs views',
     'reporting': 'config data runs',
 }

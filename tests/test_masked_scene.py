@@ -91,6 +91,16 @@ def test_who_is_reconstructed_is_by_mim_tau_and_not_by_tau(mim_tau):
         np.testing.assert_array_equal(scene.masked['x_masked'].part, batch['labeled']['label'])
 
 
+def test_who_is_reconstructed_is_by_tau_where_mim_tau_is_not_set():
+    confident = {}
+    for tau in (0.3, 0.8):
+        _, batch, scene = composed(method__tau=tau, method__mim__tau=None)
+        (label, confidence), valid = told(batch), batch['unlabeled']['valid'][:, 0]
+        confident[tau] = np.where(valid & (confidence >= tau), label, 255)
+        np.testing.assert_array_equal(scene.masked['w_masked'].part, confident[tau])
+    assert (confident[0.3] != confident[0.8]).any()
+
+
 def test_the_photometric_copy_of_the_weak_view_has_no_box():
     _, _, scene = composed(method__masks__w_photometric=True)
     assert boxes(scene).any((1, 2)).all()

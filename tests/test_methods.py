@@ -73,19 +73,20 @@ def constant_scene(name):
                                   'union', 'unimatch+maskmatch', 'fixmatch+masksup', 'unimatch+s4mim',
                                   'maskmatch+s4mim', 'fixmatch+masksup+s4mim', 'fixmatch+maskmatch+masksup+s4mim',
                                   'fixmatch+s4mim+maskmatch'])
-def test_no_method_wins_by_weight(name):
+def test_no_method_wins_by_weight_in_the_equal_form(name):
     """Labelled and unlabelled cross-entropies weigh one half each: 1/2 * 1 + 1/2 * 10."""
-    assert constant_scene(name) == pytest.approx(5.5)
+    assert constant_scene(f'{name},weighting=equal') == pytest.approx(5.5)
 
 
 def test_s4mim_counts_a_masked_copy_that_its_host_segments_once():
-    method = shapes.get_config('fixmatch+maskmatch+masksup+s4mim').method
-    assert tuple(method.mim.semantic_views) == ('s',) and method.semantic_mim == 0.25
-    assert (method.supervised, method.masked_supervision, method.masked_consistency) == (0.25, 0.25, 0.125)
-    assert tuple(shapes.get_config('maskmatch+s4mim').method.mim.semantic_views) == ('x', 's')
-    labeled = shapes.get_config('supervised+s4mim').method  # nothing unlabelled comes in
-    assert labeled.supervised == labeled.semantic_mim == 0.5
-    assert plan(labeled).views == ('x',) and plan(labeled).masked == ('x_masked',)
+    for weighting in ('added', 'equal'):
+        get = lambda name: shapes.get_config(f'{name},weighting={weighting}').method
+        method = get('fixmatch+maskmatch+masksup+s4mim')
+        assert tuple(method.mim.semantic_views) == ('s',) and method.semantic_mim == 0.25
+        assert tuple(get('maskmatch+s4mim').mim.semantic_views) == ('x', 's')
+        labeled = get('supervised+s4mim')  # nothing unlabelled comes in
+        assert labeled.semantic_mim == 0.5 and labeled.supervised == (1.0 if weighting == 'added' else 0.5)
+        assert plan(labeled).views == ('x',) and plan(labeled).masked == ('x_masked',)
 
 
 def test_unimatch_v2_averages_the_teachers_statistics_as_released():
@@ -117,6 +118,24 @@ def test_impossible_slots_are_refused_by_name(key, value):
     config.method[group][name] = value
     with pytest.raises(InputError, match=key.replace('.', r'\.')):
         validate(config)
+
+
+@pytest.mark.parametrize('argument, key, remedy', [
+    ('s4mc,selection.threshold=confidence', 'refinement', 'threshold=margin or partition'),
+    ('s4mc,selection.threshold=margin,selection.alpha_end=0.15', 'alpha_end', 'threshold=partition'),
+    ('s4mc,selection.refinement=none,selection.decay=0.5', 'decay', 'refinement=union or coherence'),
+    ('s4mc,selection.threshold=margin,selection.alpha=0.8', 'alpha', 'threshold=partition'),
+    ('s4mc,selection.tau_margin=0.5', 'tau_margin', 'threshold=margin'),
+    ('fixmatch,selection.connectivity=4', 'connectivity', 'refinement=union or coherence'),
+    ('s4mc,selection.coherence=(0.5, 0.5)', 'coherence', 'refinement=coherence')])
+def test_a_setting_without_effect_is_refused_with_what_would_give_it_one(argument, key, remedy):
+    validate(shapes.get_config('s4mc,selection.alpha_end=0.15,selection.decay=0.5'))
+    with pytest.raises(InputError, match=rf'selection\.{key}=.*\n.*{remedy}'):
+        validate(shapes.get_config(argument))
+
+
+def test_s4mc_is_at_full_resolution_as_released():
+    assert shapes.get_config('s4mc').method.selection.resolution == 'full'
 
 
 def test_every_term_is_active_somewhere():

@@ -9,7 +9,9 @@ from jax.sharding import PartitionSpec as P
 
 from s4mim_jax import models
 from s4mim_jax.config import base
+from s4mim_jax.config.command_line import load_config
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.models.initial import init_leaves, leaf_shapes
 from s4mim_jax.models.layers import Style, block
 from s4mim_jax.models.resnet import ResNet, ResNetBlock
@@ -31,6 +33,21 @@ def narrow(**changes):
 def encoder_parameters(**changes):
     shapes = leaf_shapes(models.build(settings(width=64, **changes), 3))
     return sum(int(np.prod(s)) for p, s in shapes.items() if p.startswith('params/encoder/'))
+
+
+def test_rates_that_reach_past_a_training_crops_map_are_named():
+    config = settings('resnet50', aspp_rates=(6, 12, 18), output_stride=16)
+    assert without_reach(config, (321, 321)) == () and without_reach(config, (192, 400)) == (12, 18)
+    config.output_stride = 8
+    assert without_reach(config, (192, 400)) == (), 'a finer map'
+    config.decoder = 'unet'
+    assert without_reach(config, (16, 16)) == (), 'no ASPP'
+
+
+@pytest.mark.parametrize('file', ['shapes', 'camvid', 'voc', 'cityscapes', 'ade20k', 'coco'])
+def test_no_config_has_such_rates_at_its_own_crop(file):
+    config = load_config(f'configs/{file}.py:fixmatch', [])
+    assert without_reach(config.model, config.data.crop) == ()
 
 
 @pytest.mark.parametrize('encoder, count', [

@@ -108,7 +108,7 @@ def test_eight_devices_keep_the_same_pixels(rule):
     maps, valid = Maps(full, coarse, full), np.ones((8, *size), bool)
     valid[:3, 6:] = False
     method = tiny.config('s4mc').method
-    method.selection.update(rule)
+    method.selection.update(dict(resolution='logits') | rule)
 
     def look(maps, valid, collectives):
         raw, seen = margin(maps.coarse), nearest(valid, (6, 8))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.slow
 def test_quickstart_trains_both_scores_both_and_writes_pictures(tmp_path):
-    small = ['--config.model.width=4', '--config.model.decoder_width=4', '--config.model.low_level_width=2',
+    small = ['--config.model.width=4', '--config.model.unet_widths=(4,4,4)', '--config.model.pretrained=None',
              '--config.batch.labeled=2', '--config.batch.unlabeled=2', '--config.log.images=1']
     done = subprocess.run([sys.executable, '-m', 's4mim_jax.quickstart', f'--output={tmp_path / "out"}', '--steps=2',
                            '--method=maskmatch,masks.w_ratio=0.5', *small],

@@ -45,6 +45,14 @@ def test_confidence_threshold():
     np.testing.assert_array_equal(target.kept, target.unrefined)
 
 
+def test_the_partition_goes_from_alpha_to_alpha_end_in_even_steps():
+    pixels = np.sort(naive_margin(FULL)[VALID])
+    for progress, alpha in ((0.0, 0.4), (0.5, 0.275), (1.0, 0.15)):
+        kept = choose(progress, threshold='partition', alpha=0.4, alpha_end=0.15).kept
+        gamma = pixels[int(np.floor(np.float32(alpha) * (pixels.size - 1)))]
+        assert kept.sum() == pytest.approx((pixels > gamma).sum(), abs=2), progress  # rounding near the threshold
+
+
 @pytest.mark.parametrize('resolution', ['logits', 'full'])
 @pytest.mark.parametrize('refinement', ['none', 'union'])
 @pytest.mark.parametrize('progress', [0.0, 0.75])
@@ -100,7 +108,7 @@ def test_matched_controls_keep_the_same_number_by_another_score():
     refined = choose(threshold='partition', refinement='union')
     control = choose(threshold='partition', refinement='union', matched='unrefined')
     assert control.kept.sum() == refined.kept.sum() and (control.kept != refined.kept).any()
-    raw = up(naive_margin(COARSE))
+    raw = naive_margin(FULL)
     assert raw[control.kept].min() >= raw[VALID & ~control.kept].max()
 
     matched = choose(matched='single_scale')

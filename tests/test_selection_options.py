@@ -33,7 +33,7 @@ VALID[0, 8:] = VALID[2, :, :4] = False
 
 def rule_of(**changes):
     method = tiny.config('s4mc').method
-    method.selection.update(dict(tau_margin=0.4, coherence=TABLE) | changes)
+    method.selection.update(dict(tau_margin=0.4, coherence=TABLE, resolution='logits') | changes)
     return method
 
 

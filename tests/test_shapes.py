@@ -12,7 +12,7 @@ from PIL import Image
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_split
 from s4mim_jax.data.files.images import decode_image, decode_mask
-from s4mim_jax.data.shapes import builder, reader
+from s4mim_jax.data.shapes import builder
 from s4mim_jax.data.shapes.chance import Chance, hsv, value_noise, wave
 from s4mim_jax.data.shapes.scene import CLASSES, PALETTE, SIZE, draw
 
@@ -24,8 +24,7 @@ DIGEST = 'e872963871bb4474a747212e3a2a2ac79429bc43b554eb13d0a32760f47c219b'
 def few(monkeypatch):
     """Fewer examples, so that building takes a moment."""
     counts = {'train': (0, 12), 'val': (1, 2), 'test': (2, 3)}
-    for module in (builder, reader):
-        monkeypatch.setattr(module, 'SPLITS', counts)
+    monkeypatch.setattr(builder.Shapes, 'SPLITS', counts)
 
 
 def test_the_same_pixels_everywhere():
@@ -95,13 +94,13 @@ def test_open_builds_once_and_reads_what_was_drawn(tmp_path, few, monkeypatch):
 
     def never(*_):
         raise AssertionError('drawn again')
-    monkeypatch.setattr(builder, 'draw', never)
+    monkeypatch.setattr(builder.Shapes, 'DRAW', staticmethod(never))
     assert open_source(data_config('shapes', tmp_path / 'made')).splits == source.splits
 
 
 def test_damaged_or_other_dataset_is_named(tmp_path, few, monkeypatch):
     open_source(data_config('shapes', tmp_path))
-    monkeypatch.setattr(reader, 'SPLITS', {'train': (0, 13), 'val': (1, 2), 'test': (2, 3)})
+    monkeypatch.setattr(builder.Shapes, 'SPLITS', {'train': (0, 13), 'val': (1, 2), 'test': (2, 3)})
     with pytest.raises(InputError, match='shapes/1.0.0: holds .*12.*\ndelete this folder'):
         open_source(data_config('shapes', tmp_path))
     for path in (tmp_path / 'shapes/1.0.0').glob('*train*'):
@@ -120,8 +119,8 @@ BUILD = '''
 import sys
 from dataset_trees import data_config
 from s4mim_jax.data import open_source
-from s4mim_jax.data.shapes import builder, reader
-builder.SPLITS = reader.SPLITS = {'train': (0, 40), 'val': (1, 1), 'test': (2, 1)}
+from s4mim_jax.data.shapes import builder
+builder.Shapes.SPLITS = {'train': (0, 40), 'val': (1, 1), 'test': (2, 1)}
 source = open_source(data_config('shapes', sys.argv[1]))
 print(len(source.read_bytes('train/39/image')))
 '''

@@ -59,6 +59,15 @@ def test_the_ema_teacher_follows_the_student(statistics):
     assert same(second.ema['batch_stats'], followed, 1e-5)
 
 
+def test_a_method_of_labels_alone_keeps_an_average_to_be_scored_and_learns_the_same():
+    first, second = two_steps(small('supervised,teacher.kind=ema', method__teacher__decay=0.25))[0]
+    alone = two_steps(small('supervised'))[0][-1]
+    assert same(second.params, alone.params) and alone.ema is None
+    blend = lambda old, new: jax.tree.map(lambda a, b: 0.25 * a + 0.75 * b, old, new)
+    assert same(second.ema['params'], blend(first.ema['params'], second.params), 1e-6)
+    assert second.variables('teacher') is second.ema and alone.variables('teacher')['params'] is not None
+
+
 def test_tau_and_dropout_switches_act_on_their_term_alone():
     _, base = two_steps(small('fixmatch', method__tau=0.0))
     for change, moved in ((dict(method__tau=0.3), {'loss/consistency', 'pseudo_label/kept'}),
@@ -98,6 +107,7 @@ def test_accumulation_with_batch_statistics_is_micro_batches_in_order():
 
 WEIGHTS = 'test_loss_weights.py::test_the_loss_is_the_weighted_sum_of_the_terms'
 SHOWN = dict.fromkeys(terms.TERMS, WEIGHTS) | {
+    'weighting': 'test_loss_weights.py::test_every_method_has_the_weights_of_its_formula',
     'class_balance': 'test_class_weights.py::test_weights_of_a_dataset',
     'teacher.decay': 'test_switches.py::test_the_ema_teacher_follows_the_student',
     'teacher.batch_stats': 'test_switches.py::test_the_ema_teacher_follows_the_student'}
@@ -121,7 +131,8 @@ SWITCHES = {
     'selection.tau_margin': (MARGIN, 0.2, 'target/w/kept'),
     'selection.alpha': (S4MC, 0.8, 'target/w/kept'),
     'selection.scope': (S4MC, 'image', 'target/w/kept'),
-    'selection.resolution': (S4MC, 'full', 'target/w/kept'),
+    'selection.alpha_end': (S4MC, 1.0, 'target/w/kept'),
+    'selection.resolution': (S4MC, 'logits', 'target/w/kept'),
     'selection.window': (S4MC, 5, 'target/w/kept'),
     'selection.connectivity': (S4MC, 4, 'target/w/kept'),
     'selection.neighbors': (S4MC, 3, 'target/w/kept'),

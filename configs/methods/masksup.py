@@ -3,8 +3,8 @@
 With more than two classes L_sim is our reading, the mean over C classes of squared differences; `similarity=C`, the
 number itself, makes it their sum.
 
-Added to a host it is the host's labelled branch, `fixmatch+masksup`: the two cross-entropies share
-the weight that the host gives to its one.
+Added to a host it is the host's labelled branch, `fixmatch+masksup`: L_context and L_sim have the weight of
+the host's L_x. With `weighting=equal` the two cross-entropies share the weight that the host gives to its one.
 """
 
 
@@ -16,6 +16,7 @@ def apply(config):
 def extend(config):
     method = config.method
     method.similarity = method.supervised
-    method.supervised /= 2
+    if method.weighting == 'equal':
+        method.supervised /= 2
     method.masked_supervision = method.supervised
     method.masks.x_kind = 'freeform'

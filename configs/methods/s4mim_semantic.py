@@ -2,5 +2,8 @@
 
 
 def apply(config):
-    config.method.update(supervised=0.25, consistency=0.125, feature_perturbation=0.125, feature_dropout=0.5,
-                         tau=0.95, semantic_mim=0.5)
+    method = config.method
+    method.update(supervised=0.5, consistency=0.25, feature_perturbation=0.25, feature_dropout=0.5, tau=0.95,
+                  semantic_mim=0.5)
+    if method.weighting == 'equal':
+        method.update(supervised=0.25, consistency=0.125, feature_perturbation=0.125)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from s4mim_jax.config import shipped
 from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.config.overrides import assign
 
@@ -18,6 +19,9 @@ CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid
 _FOLDERS = ('workdir', 'output')  # flags that name a place
 _PATH_KEYS = ('data.dir', 'model.pretrained')
 INTERRUPTED = 130  # the shell's status after Ctrl-C
+
+
+COMPOSING = ('method.weighting',)  # keys that decide how a method is put together, not only how it runs
 
 
 def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -121,10 +125,16 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
     if not text:
         raise InputError('--config is missing; for example --config=configs/shapes.py:unimatch')
     name, _, argument = text.partition(':')
-    path = Path(name)
-    if not path.is_file():
-        near = sorted(p.as_posix() for p in path.parent.glob('*.py')) if path.parent.is_dir() else []
-        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}')
+    path = shipped.find(name)
+    if path is None:
+        folder = Path(name).parent
+        near = sorted(p.as_posix() for p in folder.glob('*.py')) if folder.is_dir() else []
+        own = sorted(p.name for p in shipped.folder().glob('*.py') if p.stem != '__init__')
+        raise InputError(f'--config={text}: no file {name}\nconfig files there: {", ".join(near) or "none"}; '
+                         f'of the package: {", ".join(f"configs/{n}" for n in own)}')
+    for key, value in overrides:
+        if key in COMPOSING:  # a method's file sets its weights by them
+            argument = f'{argument},{key.removeprefix("method.")}={value}'
     spec = importlib.util.spec_from_file_location(f's4mim_jax_config_{path.stem}', path)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -141,6 +151,8 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
         if key == 'method.name':
             raise InputError('--config.method.name only labels a run; name the method after the colon: '
                              f'--config={name}:{value}')
+        if key in COMPOSING and str(config.method[key.removeprefix('method.')]) != value:
+            raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
         assign(config, key, value)
     return config.lock()
 

@@ -39,6 +39,7 @@ def base() -> ml_collections.ConfigDict:
         name='shapes',
         dir=config_dict.placeholder(str),  # None: $S4MIM_DATA/<name>, then data/<name>
         split='all',  # all | seeded:1/8 | NAME of splits/NAME_(un)labeled.txt
+        val='own',  # own | seeded:1/5: where there is no val, this share of the labelled training images
         crop=(96, 96),
         resize=config_dict.placeholder(tuple),  # network input before cropping, None = own size
         scale=(0.5, 2.0),  # random scale of the long side
@@ -88,6 +89,7 @@ def base() -> ml_collections.ConfigDict:
     # Weights of loss terms carry the term's name: 0 removes the term, its views and its passes.
     config.method = ml_collections.ConfigDict(dict(
         name='supervised',
+        weighting='added',  # added: ideas join the whole host loss, as in the papers | equal: they share its weights
         supervised=1.0,
         consistency=0.0,
         feature_perturbation=0.0,
@@ -107,8 +109,9 @@ def base() -> ml_collections.ConfigDict:
         refinement='none',  # none | union | coherence (S4MC), for the filter only
         threshold='confidence',  # confidence (top >= tau) | margin (>= tau_margin) | partition (S4MC)
         tau_margin=0.9,
-        alpha=0.4, scope='global',  # partition: alpha_0 of the quantile; global | image
-        resolution='logits',  # logits | full: where margins, refinement and quantile are computed
+        alpha=0.4, alpha_end=0.0,  # partition: the quantile goes from alpha to alpha_end (0.15 in S4MC's older script)
+        scope='global',  # of the quantile: global | image
+        resolution='full',  # full (released code) | logits: where margins, refinement and quantile are computed
         window=3, connectivity=8, neighbors=1,
         decay=config_dict.placeholder(float),  # rate of exp(-rate * distance); None = weight 1
         coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
@@ -131,7 +134,7 @@ def base() -> ml_collections.ConfigDict:
         views=('x', 'w', 's'),  # whose masked copies serve class_wise_mim and feature_aggregation
         semantic_views=('x', 'w', 's'),  # ... and semantic_mim
         scope='class',  # class | image: gate the pixel decoder by class, or plain MIM
-        tau=0.9,  # unlabelled pixels take part where at least this confident
+        tau=config_dict.placeholder(float),  # unlabelled pixels so confident take part; None = method.tau
         ramp=0.05,  # share of the steps over which the unlabelled parts grow from 0
         patch_norm=False,  # targets normalised patch by patch
         width=64, layers=2,  # of the pixel decoder
@@ -160,5 +163,8 @@ def base() -> ml_collections.ConfigDict:
         boundary=0.0,  # Boundary IoU too, this share of the diagonal wide (0.02 in its paper); 0 = off
     ))
     config.checkpoint = ml_collections.ConfigDict(dict(every=500))
-    config.log = ml_collections.ConfigDict(dict(every=50, images=4))
+    config.log = ml_collections.ConfigDict(dict(
+        every=50, images=4,
+        writers='tensorboard',  # beside the run folder: tensorboard, wandb, mlflow, separated by commas
+    ))
     return config.lock()  # a config file may set keys, not invent them

@@ -1,6 +1,8 @@
 """How a config file is put together: the method after the colon, ideas added to it, and settings.
 
-Methods are the files of `configs/methods/`: `apply(config)` and, if it can be added to a host, `extend(config)`.
+Methods are the files of `configs/methods/`, and of `methods/` beside a config file of the user: `apply(config)` and, if
+it can be added to a host, `extend(config)`.
+`config.method.weighting` is set before either is called; they compose their weights by it.
 """
 
 import importlib.util
@@ -8,9 +10,11 @@ from pathlib import Path
 
 import ml_collections
 
-from s4mim_jax.config import recipes
+from s4mim_jax.config import recipes, shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.overrides import assign
+
+WEIGHTINGS = ('added', 'equal')
 
 
 def compose(config, argument: str | None, file: str, default: str = 'unimatch', *, published=None, training=None):
@@ -20,23 +24,31 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
       config: ConfigDict from `base()`, already adapted to the dataset.
       argument: what followed the colon in `--config=FILE:ARGUMENT`; None or '' = `default`. A method,
         or a host with ideas added to it: `unimatch+maskmatch`, `supervised+masksup`.
-      file: the config file's `__file__`; methods are the files in `methods/` beside it.
+      file: the config file's `__file__`; methods are those of the package, and the files in `methods/` beside it.
       default: method when none is named.
       published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
 
     Returns:
-      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Two more names:
-      `recipe=v1|v2` where recipes are published, and `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`).
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Three more names:
+      `recipe=v1|v2` where recipes are published, `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`), and
+      `weighting=added|equal`, by which the methods set their weights: each idea added to the whole host, or all
+      cross-entropies of one side sharing the weight that the host gives to it (the control).
 
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
     method, *texts = _split(argument or default)
+    method = method or default  # ',weighting=equal' has settings alone
     host, *added = [name.strip() for name in method.split('+')]
     where = f'--config={Path(file).name}:{argument}'
     apply_method = _method(host, file, where).apply
     settings = _settings(texts)
     recipe, device = settings.pop('recipe', None), settings.pop('hardware', None)
+    weighting = settings.pop('weighting', None) or settings.pop('method.weighting', None)
+    if weighting:
+        if weighting not in WEIGHTINGS:
+            raise InputError(f'weighting={weighting} in {where}\nvalid: {", ".join(WEIGHTINGS)}')
+        config.method.weighting = weighting
     if recipe and not published:
         raise InputError(f'recipe={recipe} in {where}: no recipes are published for this dataset')
     if published:
@@ -85,14 +97,14 @@ def _split(argument: str) -> list[str]:
 
 
 def _methods(file: str) -> list[str]:
-    return sorted(p.stem for p in (Path(file).resolve().parent / 'methods').glob('*.py'))
+    return sorted(shipped.method_files(file))
 
 
 def _method(name: str, file: str, where: str):
     """The module configs/methods/NAME.py: `apply(config)` and, if it can be added to a host, `extend(config)`."""
     if name not in _methods(file):
         raise InputError(f'unknown method {name!r} in {where}\nvalid methods: {", ".join(_methods(file))}')
-    path = Path(file).resolve().parent / 'methods' / f'{name}.py'
+    path = shipped.method_files(file)[name]
     spec = importlib.util.spec_from_file_location(f's4mim_jax_method_{name}', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -3,6 +3,8 @@
 from s4mim_jax import terms
 from s4mim_jax.config.encoder_sizes import nearest_multiple, size_multiple
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.keys import base
+from s4mim_jax.config.methods import WEIGHTINGS
 from s4mim_jax.data.files.pixel_format import pixel_format
 
 CHOICES = {
@@ -13,6 +15,7 @@ CHOICES = {
     'method.teacher.kind': ('self', 'ema'),
     'method.teacher.batch_stats': ('copy', 'ema'),
     'method.cutmix.partner': ('self_view', 'batch', 'independent'),
+    'method.weighting': WEIGHTINGS,
     'method.supervised_loss': ('ce', 'ohem'),
     'method.strong_views': (1, 2),
     'method.class_balance': ('none', 'inverse', 'effective'),
@@ -43,8 +46,8 @@ AT_LEAST = {
 }
 SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
-          'method.selection.tau_margin', 'method.selection.alpha', 'method.masks.x_ratio', 'method.masks.w_ratio',
-          'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',
+          'method.selection.tau_margin', 'method.selection.alpha', 'method.selection.alpha_end', 'method.masks.x_ratio',
+          'method.masks.w_ratio', 'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',
           'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
@@ -68,7 +71,8 @@ def validate(config) -> None:
         if value is not None and not value >= least:
             _refuse(config, key, f'must be at least {least}')
     for key in SHARES:
-        if not 0.0 <= read(config, key) <= 1.0:
+        value = read(config, key)
+        if value is not None and not 0.0 <= value <= 1.0:
             _refuse(config, key, 'must lie in 0 .. 1')
     for key in SIZES:
         size = read(config, key)
@@ -133,14 +137,12 @@ def _validate_slots(config) -> None:
         _refuse(config, 'method.teacher.scales',
                 'different positive numbers with 1 among them, such as (0.75, 1.0, 1.25)')
     rule = config.method.selection
-    if rule.refinement != 'none' and rule.threshold == 'confidence':
-        _refuse(config, 'method.selection.refinement', 'a refined map is judged by its margin: '
-                'set method.selection.threshold to margin or partition')
     if rule.matched == 'unrefined' and rule.refinement == 'none':
         _refuse(config, 'method.selection.matched', 'needs a method.selection.refinement to match')
     if rule.matched == 'single_scale' and (rule.threshold != 'confidence' or len(scales) == 1):
         _refuse(config, 'method.selection.matched', 'needs method.selection.threshold=confidence and '
                 'several method.teacher.scales')
+    _refuse_ignored(config, rule)
     neighborhood = rule.window ** 2 - 1 if rule.connectivity == 8 else 2 * (rule.window // 2) * (rule.window // 2 + 1)
     if rule.window < 3 or rule.window % 2 == 0:
         _refuse(config, 'method.selection.window', 'an odd number from 3 on')
@@ -150,6 +152,26 @@ def _validate_slots(config) -> None:
         views = tuple(read(config, key))
         if not views or len(set(views)) < len(views) or not set(views) <= {'x', 'w', 's'}:
             _refuse(config, key, "one or more of ('x', 'w', 's')")
+
+
+# Key of method.selection -> (another key of it, the values under which the first has an effect).
+_EFFECTIVE = {
+    'refinement': ('threshold', ('margin', 'partition')),
+    **dict.fromkeys(('alpha', 'alpha_end', 'scope'), ('threshold', ('partition',))),
+    'tau_margin': ('threshold', ('margin',)),
+    **dict.fromkeys(('window', 'connectivity', 'neighbors', 'decay'), ('refinement', ('union', 'coherence'))),
+    'coherence': ('refinement', ('coherence',)),
+}
+
+
+def _refuse_ignored(config, rule) -> None:
+    """Settings of S4MC's selection that another of its switches would leave without effect."""
+    default = base().method.selection
+    plain = lambda value: tuple(value) if isinstance(value, (list, tuple)) else value
+    for key, (other, allowed) in _EFFECTIVE.items():
+        if plain(rule[key]) != plain(default[key]) and rule[other] not in allowed:
+            _refuse(config, f'method.selection.{key}', f'has no effect with method.selection.{other}={rule[other]}\n'
+                    f'valid: {default[key]!r}, or method.selection.{other}={" or ".join(allowed)}')
 
 
 def _refuse(config, key, valid):

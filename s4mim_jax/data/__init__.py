@@ -3,8 +3,9 @@
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check import Row, Table, check_samples
 from s4mim_jax.data.evaluation_stream import evaluation_batches
+from s4mim_jax.data.held_out import open_source
 from s4mim_jax.data.sizes import network_size
-from s4mim_jax.data.source import Sample, Source, open_source
+from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.splits import Split, evaluation_split, training_split
 
 __all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_batches',

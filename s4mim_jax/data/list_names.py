@@ -113,8 +113,8 @@ class Names:
         near = list(self._by_last_word.get(words[-1], ()))
         outside = self._source.find(words[-1])
         near += [outside] if outside and outside not in near else []
-        scores = {sample: max(_common_end(words, text.split('/')) for text in (sample.id, _bare(self._below(sample.image))))
-                  for sample in near}
+        scores = {sample: max(_common_end(words, text.split('/'))
+                              for text in (sample.id, _bare(self._below(sample.image)))) for sample in near}
         best = max(scores.values(), default=0)
         fitting = [sample for sample, score in scores.items() if score == best]
         if best < 2:

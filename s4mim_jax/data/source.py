@@ -27,8 +27,11 @@ READERS = {
     'ade20k': 's4mim_jax.data.readers.ade20k:open_ade20k',
     'coco': 's4mim_jax.data.readers.coco:open_coco',
     'shapes': 's4mim_jax.data.shapes.reader:open_shapes',
+    'shapes_large': 's4mim_jax.data.shapes.reader:open_large',
+    'patterns': 's4mim_jax.data.patterns.reader:open_patterns',
     'tfds': 's4mim_jax.data.readers.tfds:open_tfds',
 }
+DRAWN = ('shapes', 'shapes_large', 'patterns')  # by the package, when missing
 # Readers whose `data.name` goes on after a colon, and what follows it.
 VARIANTS = {'voc': 'voc:aug', 'tfds': 'tfds:NAME'}
 
@@ -162,7 +165,7 @@ def resolve_dir(data) -> Path:
     <name> is that of the reader. Where TFDS keeps its datasets, ~/tensorflow_datasets, comes last.
 
     Raises:
-      InputError: there is no such folder (`shapes` is made when missing, `tfds` says how to).
+      InputError: there is no such folder (those of DRAWN are made when missing, `tfds` says how to).
     """
     name = reader_name(data.name)
     if data.dir:
@@ -177,7 +180,7 @@ def resolve_dir(data) -> Path:
             folder = shared if shared.is_dir() else folder
         if name == 'tfds' and not folder.is_dir():
             folder = Path('~/tensorflow_datasets').expanduser()
-    if not folder.is_dir() and (name not in ('shapes', 'tfds') or folder.exists()):
+    if not folder.is_dir() and (name not in (*DRAWN, 'tfds') or folder.exists()):
         raise InputError(f'{tried}\nset --config.data.dir=FOLDER to a folder that exists')
     return folder
 

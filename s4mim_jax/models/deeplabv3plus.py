@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s4mim_jax.config.encoder_sizes import PATCHES
+from s4mim_jax.config.encoder_sizes import PATCHES, feature_stride
 from s4mim_jax.models.conv import Conv
 from s4mim_jax.models.layers import ConvNorm, Style
 from s4mim_jax.models.resize import resize_bilinear, resize_to_stride
@@ -60,6 +60,18 @@ class DeepLabV3Plus(nn.Module):
         # float32 here, so that resizing and the loss see logits of full precision.
         return Conv(self.num_classes, 1, use_bias=True, dtype=jnp.float32,
                     platform=self.style.platform, name='classifier')(x)
+
+
+def without_reach(model_config, crop: tuple[int, int]) -> tuple[int, ...]:
+    """The ASPP rates that are not below the shorter side of the map of a training crop (ours).
+
+    All but the centre of such a branch's taps read padding in training, so they keep the values they were drawn with
+    and read pixels at last in evaluation, where images are larger.
+    """
+    if model_config.decoder != 'deeplabv3plus':
+        return ()
+    side = min(-(-n // feature_stride(model_config)) for n in crop)
+    return tuple(rate for rate in model_config.aspp_rates if rate >= side)
 
 
 def deeplabv3plus(model_config, num_classes: int, style: Style) -> DeepLabV3Plus:

@@ -19,7 +19,7 @@ RESNETS = {
     'resnet50': ((3, 4, 6, 3), True),
     'resnet101': ((3, 4, 23, 3), True),
 }
-STEMS = ('7x7', 'deep')
+STEMS = ('7x7', 'deep', 'small')
 
 
 class ResNetBlock(nn.Module):
@@ -57,7 +57,9 @@ class ResNet(nn.Module):
 
     With `pyramid` one map per stride 2, 4, .. s: the stem's, then the last stage's of each stride.
     stem '7x7' is the published one, 'deep' three 3x3 convolutions w, w, 2w wide; w = width (64 in
-    the published networks), the stages have w, 2w, 4w, 8w (times 4 with bottlenecks).
+    the published networks), the stages have w, 2w, 4w, 8w (times 4 with bottlenecks). 'small' (ours) is for images of
+    some hundred pixels, whose objects are few positions wide at stride 16: one 3x3 convolution of stride 2 and no
+    pooling, so that every stage works at twice the published resolution; its fourth stage reaches stride 16.
     multi_grid: factors of the dilations of the last stage's blocks (DeepLabv3), as in S4MC's network: the
     first block, which torchvision gives the dilation before its stride, has its factor on that one.
     """
@@ -78,11 +80,12 @@ class ResNet(nn.Module):
             for i, (stride, factor) in enumerate(((2, 1), (1, 1), (1, 2))):
                 x = ConvNorm(factor * self.width, 3, self.style, stride, name=f'stem{i + 1}')(x, train)
         else:
-            x = ConvNorm(self.width, 7, self.style, 2, name='stem1')(x, train)
-        maps = {2: x}  # stride -> map
-        x = max_pool(x, 3, 2, self.style.padding)
-        make = block(ResNetBlock, self.style)
-        reached, dilation = 4, 1
+            kernel = 3 if self.stem == 'small' else 7
+            x = ConvNorm(self.width, kernel, self.style, 2, name='stem1')(x, train)
+        maps, reached = {2: x}, 2  # maps: stride -> map
+        if self.stem != 'small':
+            x, reached = max_pool(x, 3, 2, self.style.padding), 4
+        make, dilation = block(ResNetBlock, self.style), 1
         for stage, count in enumerate(self.blocks):
             stride, before = (1 if stage == 0 else 2), dilation
             if reached * stride > self.output_stride:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.readers import tfds_known
-from s4mim_jax.data.source import reader_name
+from s4mim_jax.data.source import DRAWN, reader_name
 
 # Where the class names of datasets stand that are the same everywhere. `folder` brings its own.
-CLASSES = {'shapes': 's4mim_jax.data.shapes.scene',
+CLASSES = {'shapes': 's4mim_jax.data.shapes.scene', 'shapes_large': 's4mim_jax.data.shapes.scene',
+           'patterns': 's4mim_jax.data.patterns.scene',
            'camvid': 's4mim_jax.data.readers.camvid',
            'voc': 's4mim_jax.data.readers.voc',
            'cityscapes': 's4mim_jax.data.readers.cityscapes',
@@ -48,8 +49,8 @@ def look_up(config, unlabeled: bool, num_classes: int | None = None, images: int
     name = config.data.name
     reader = reader_name(name)
     known, counted, missing = None, None, ''
-    # `shapes` needs TensorFlow Datasets to be opened, and would be drawn if it is missing.
-    if reader != 'shapes' and (num_classes is None or images is None):
+    # What the package draws needs TensorFlow Datasets to be opened, and would be drawn if it is missing.
+    if reader not in DRAWN and (num_classes is None or images is None):
         try:
             known, counted = _read(config, unlabeled)
         except InputError as error:

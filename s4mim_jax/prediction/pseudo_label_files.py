@@ -12,6 +12,7 @@ from s4mim_jax import data
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.source import mask_lookup
+from s4mim_jax.prediction.correction_page import write_page
 from s4mim_jax.prediction.files import clashing_files, find_images, write_overlay
 
 LIST = 'confidence.csv'
@@ -80,7 +81,7 @@ class PseudoLabels:
                  label_map: str | None):
         if not 0.0 <= threshold <= 1.0:
             raise InputError(f'--ignore_below={threshold:g}: a probability, 0 .. 1')
-        self._output, self._threshold, self._palette = output, threshold, palette
+        self._output, self.threshold, self._palette, self._classes = output, threshold, palette, tuple(classes)
         lookup = mask_lookup(label_map)
         labels = (*range(len(classes)), IGNORE)
         self._raw = np.array([_value_of(lookup, label, label_map) for label in labels], np.uint8)
@@ -101,7 +102,7 @@ class PseudoLabels:
           name: the ID; folders in it are made.
           image: uint8 [H, W, channels]. ids: uint8 [H, W]. confidence: float32 [H, W].
         """
-        kept = confidence >= self._threshold
+        kept = confidence >= self.threshold
         (self._output / name).parent.mkdir(parents=True, exist_ok=True)
         mask = Image.fromarray(self._raw[np.where(kept, ids, len(self._raw) - 1)])
         mask.putpalette(self._colors.tobytes())
@@ -118,9 +119,11 @@ class PseudoLabels:
             writer.writerow(['id', 'mean_confidence', 'share_kept'])
             for entry in sorted(entries, key=lambda e: (e.confidence, e.id)):
                 writer.writerow([entry.id, f'{entry.confidence:.4f}', f'{entry.kept:.4f}'])
+        order = sorted(entries, key=lambda e: (e.confidence, e.id))
+        page = write_page(self._output, order, self.threshold, self._classes, np.asarray(self._palette))
         share = np.mean([entry.kept for entry in entries]) if entries else 0.0
-        return (f'{share:.1%} of the pixels keep a class (probability {self._threshold:g} and above), the rest is '
-                f'ignored; {self._output / LIST} lists the images, least certain first')
+        return (f'{share:.1%} of the pixels keep a class (probability {self.threshold:g} and above), the rest is '
+                f'ignored; {self._output / LIST} lists the images, least certain first, {page} shows them')
 
 
 def _value_of(lookup: np.ndarray, label: int, label_map: str | None) -> int:

@@ -15,6 +15,8 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.pretrained.entries import choose
 
 METADATA = '__metadata__'  # entry of an .npz that holds what a .safetensors has in its header
+# Weights that come with the package; `docs/evidence.md` has the command that made each.
+PACKAGED = {'package:patterns': Path(__file__).parent / 'files' / 'patterns_resnet18_unet.safetensors'}
 READABLE = ('.safetensors', '.npz', '.pth', '.pt')
 WRITABLE = ('.safetensors', '.npz')
 
@@ -38,7 +40,7 @@ def read_weights(source: str | os.PathLike, entry: str | None = None) -> Weights
     """Reads a weights file.
 
     Args:
-      source: .safetensors, .npz or .pth.
+      source: .safetensors, .npz or .pth, or a name of PACKAGED.
       entry: of a training checkpoint that holds several networks; None = the averaged one (`model_ema`)
         if there is one, else the trained one (`model`, `state_dict`).
 
@@ -46,9 +48,9 @@ def read_weights(source: str | os.PathLike, entry: str | None = None) -> Weights
       InputError: no such file, another format, a damaged file, no such entry, or a .pth without PyTorch
         installed.
     """
-    path = Path(source)
+    path = PACKAGED.get(str(source), Path(source))
     if not path.is_file():
-        raise InputError(f'weights file {path} does not exist')
+        raise InputError(f'weights file {source} does not exist\nvalid: a file, or {", ".join(PACKAGED)}')
     readers = {'.safetensors': _safetensors, '.npz': _npz, '.pth': _torch, '.pt': _torch}
     if path.suffix not in readers:
         raise InputError(f'weights file {path} has an unknown format; valid: {", ".join(READABLE)}')

@@ -45,8 +45,7 @@ def neighbor_union(probs: jax.Array, *, valid: jax.Array | None = None, window: 
     One pass. The label stays the argmax of the raw map.
 
     Args:
-      probs: float [B, H, W, C], softmax. At logit resolution neighbours carry information; after
-        upsampling they nearly repeat the pixel.
+      probs: float [B, H, W, C], softmax.
       valid: bool [B, H, W], pixels that may lend support; None = all.
       window: odd side of the neighbourhood.
       connectivity: 8, the whole window; 4, the diamond in it, see `neighborhood`.

@@ -38,10 +38,11 @@ def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners:
 
     threshold: 'confidence', top probability >= `tau` (FixMatch); 'margin', margin of the refined map
       >= `tau_margin` (ours: the refinement alone); 'partition', margin of the refined map > gamma_t,
-      the alpha_t quantile of the *raw* margins, alpha_t = alpha (1 - t/T) (S4MC, released code).
+      the alpha_t quantile of the *raw* margins, alpha_t from alpha to alpha_end in even steps (S4MC: to 0;
+      its older script stops where 85 % are kept).
     refinement: 'none', 'union' or 'coherence', see `neighbor_union`.
-    resolution: 'logits', margins at the size of the decoder's output, where neighbours carry
-      information, resized bilinearly to be compared (ours); 'full', at the size of the image.
+    resolution: 'full', margins at the size of the image (released code); 'logits', at that of the decoder's
+      output, resized bilinearly to be compared (ours, cheaper; it ranks pixels worse, docs/evidence.md).
     matched, controls (ours) that keep as many pixels as another filter would, the highest scores first:
       'unrefined', ranked by raw margin, as many as the refined margin keeps; 'single_scale', ranked
       by the ensemble's confidence, as many as the teacher at scale 1 keeps.
@@ -93,7 +94,8 @@ def _by_margin(maps, valid, rule, progress, align_corners, collectives):
     if rule.threshold == 'margin':
         above = lambda score: score >= rule.tau_margin
     else:
-        gamma = partition_threshold(raw, seen, rule.alpha * (1.0 - progress), rule.scope, collectives)
+        alpha = rule.alpha + (rule.alpha_end - rule.alpha) * progress
+        gamma = partition_threshold(raw, seen, alpha, rule.scope, collectives)
         gamma = gamma.reshape(-1, 1, 1)
         above = lambda score: score > gamma
     full = lambda score: resize_bilinear(score[..., None], valid.shape[1:3], align_corners)[..., 0]

@@ -66,8 +66,8 @@ class RunLock:
             try:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             except OSError as error:
-                raise InputError(f'{self._path} cannot be written ({error.strerror}); it keeps a second training out of '
-                                 'the folder') from None
+                raise InputError(f'{self._path} cannot be written ({error.strerror}); it keeps a second training '
+                                 'out of the folder') from None
             try:
                 locked, other = _flock(file), _read(self._path)
                 if locked is False or (other and not self._is_over(other, locked)):
@@ -102,15 +102,15 @@ class RunLock:
             raise _held(self._workdir, now, self._path)
 
     def _is_over(self, other: dict, locked: bool | None) -> bool:
-        """Whether the process that wrote the file has ended. locked: whether we hold its flock; None = there is none."""
+        """Whether the process that wrote the file has ended. locked: we hold its flock; None = there is none."""
         same_host = other.get('host') == self._owner['host']
         same_boot = bool(self._owner['boot']) and other.get('boot') == self._owner['boot']
         if locked and (same_boot or same_host):  # this kernel would know, and so would it before it was started anew
             return True
         if same_boot and same_host and not _alive(other['pid']):
             return True
-        print(f'{self._path}: {_name(other)} may still write here; waiting up to {self._silence:.0f} s for a sign of it',
-              file=sys.stderr, flush=True)
+        print(f'{self._path}: {_name(other)} may still write here; waiting up to {self._silence:.0f} s for a sign '
+              'of it', file=sys.stderr, flush=True)
         end = time.monotonic() + self._silence
         while time.monotonic() < end:
             time.sleep(min(1.0, self._beat / 4))
@@ -173,7 +173,7 @@ def _read(path) -> dict | None:
     try:
         found = json.loads(path.read_text())
         return found if isinstance(found, dict) and {'token', 'beat', 'pid'} <= found.keys() else None
-    except Exception:  # noqa: BLE001  each store has exceptions of its own
+    except Exception:  # each store has exceptions of its own
         return None
 
 

@@ -10,14 +10,16 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
+from s4mim_jax.config.encoder_sizes import feature_stride
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
+from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import lock, panels, run_folder
+from s4mim_jax.runs import lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -59,6 +61,7 @@ class _Run:
         # Everything that can be wrong is looked at before anything is written.
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
+        self.writers = writers.names(config.log.writers)
         self.source = data.open_source(config.data)
         self.split = data.training_split(self.source, config.data.split, config.seed)
         self.evaluated = data.evaluation_split(self.source, config.eval.split)
@@ -122,7 +125,7 @@ class _Run:
             return 128 + self.stop.signal if self.stop.signal else 0
         if self.main:
             self._describe()
-        self.monitor = Monitor(self.folder, self.completed) if self.main else None
+        self.monitor = Monitor(self.folder, self.completed, self.writers, config.to_dict()) if self.main else None
         looks = config.log.images or watch.any_by_class(self.passes, config.method)  # at pictures, or only to count
         self.look = panels.make_look(config, self.source.num_classes, self.mesh) if looks else None
         self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
@@ -318,6 +321,10 @@ class _Run:
                   f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
                  if config.method.class_weights else '')
               + f'network passes of a step:\n{passes.describe(config)}', flush=True)
+        for rate in without_reach(config.model, config.data.crop):
+            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the '
+                  f'side of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its '
+                  'outer taps learn nothing', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 

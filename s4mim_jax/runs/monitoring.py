@@ -2,8 +2,8 @@
 
 The only file that imports clu, and only when a writer is made: clu's writer brings TensorFlow.
 metrics.jsonl holds nothing that depends on the clock, so two runs of one config are comparable line
-by line; rates go to TensorBoard and to the terminal. Everything that writes raises StorageError when
-the disk or the store refuses.
+by line; rates go to the writers (TensorBoard, others by `log.writers`) and to the terminal. Everything
+that writes raises StorageError when the disk or the store refuses.
 """
 
 import io
@@ -13,7 +13,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from s4mim_jax.runs import storage
+from s4mim_jax.runs import storage, writers
 
 METRICS = 'metrics.jsonl'
 
@@ -47,8 +47,11 @@ def first_non_finite(metrics: dict) -> str | None:
 class Monitor:
     """Writes scalars and images of one run. Only process 0 of a run makes one."""
 
-    def __init__(self, workdir, completed: int):
-        """`completed`: step of the checkpoint that the run goes on from; later lines are dropped."""
+    def __init__(self, workdir, completed: int, others: tuple[str, ...] = ('tensorboard',), config: dict | None = None):
+        """`completed`: step of the checkpoint that the run goes on from; later lines are dropped.
+
+        others: `writers.names` of where scalars and pictures go beside the run folder. config: what they show of it.
+        """
         self._workdir = storage.locate(workdir)
         self._path, self._panels = self._workdir / METRICS, self._workdir / 'panels'
         from clu import metric_writers
@@ -58,10 +61,11 @@ class Monitor:
         with self._writing(self._path):
             self._lines = storage.Lines(self._path)
         with self._writing(self._workdir):
-            self._writer = metric_writers.SummaryWriter(str(self._workdir))
+            self._writer = metric_writers.MultiWriter(writers.make(
+                others, workdir, config or {}, lambda: metric_writers.SummaryWriter(str(self._workdir))))
 
     def scalars(self, step: int, split: str, values: dict, **labels) -> None:
-        """One line of metrics.jsonl and the same scalars for TensorBoard under `split/`."""
+        """One line of metrics.jsonl and the same scalars for the writers under `split/`."""
         line = {'step': step, 'split': split, **labels, **values}
         with self._writing(self._path):
             self._lines.add(json.dumps(line))
@@ -70,12 +74,12 @@ class Monitor:
             self._writer.write_scalars(step, numbers)
 
     def rates(self, step: int, values: dict[str, float]) -> None:
-        """Clock-dependent scalars, TensorBoard only."""
+        """Clock-dependent scalars, for the writers only."""
         with self._writing(self._workdir):
             self._writer.write_scalars(step, {f'speed/{k}': v for k, v in values.items()})
 
     def panel(self, step: int, name: str, picture: np.ndarray) -> None:
-        """A picture u8 [H, W, 3]: panels/NAME_STEP.png and TensorBoard."""
+        """A picture u8 [H, W, 3]: panels/NAME_STEP.png and the writers."""
         path, png = self._panels / f'{name}_{step:06d}.png', io.BytesIO()
         Image.fromarray(picture).save(png, 'png')
         with self._writing(path):

@@ -80,7 +80,7 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
     for call in passes.calls:
         if call.masked:
             # 'running' (ours) asks whether a masked batch's own statistics, of pixels that are largely alike, hurt.
-            # In the one run that tried it, it was worse than 'batch' (docs/what_was_tried.md).
+            # In the one run that tried it, it was worse than 'batch' (docs/history.md).
             statistics = jax.lax.stop_gradient(statistics)
             run(call, {name: copy.image for name, copy in masked.items()},
                 train=config.method.masks.statistics == 'batch')
@@ -148,10 +148,15 @@ def _mask(name, images, label, targets, batch, config, draws) -> Masked:
         part, index = label, batch['labeled']['index']
     else:
         target, index = targets[view], batch['unlabeled']['index']
-        confident = target.valid & (target.confidence >= config.method.mim.tau)
+        confident = target.valid & (target.confidence >= taking_part(config.method))
         part = jnp.where(confident, target.label, IGNORE)
     stream = {'x': 'x', 'w': 'w', 's1': 's'}[view]
     return mask_view(stream, images[_base(name, config.method)], part, index, config, draws)
+
+
+def taking_part(method) -> float:
+    """Confidence from which an unlabelled pixel takes part in masked image modelling (ours): `mim.tau`, or `tau`."""
+    return method.tau if method.mim.tau is None else method.mim.tau
 
 
 def _reconstruct(params, config, features, masked, collectives) -> dict[str, jax.Array]:

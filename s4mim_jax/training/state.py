@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from s4mim_jax import models
 from s4mim_jax.config.precision import compute_dtype
 from s4mim_jax.models.pixel_decoder import PixelDecoder
-from s4mim_jax.training import passes
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.views.keys import stream
 
@@ -17,7 +16,8 @@ class TrainState:
     """step: int32, completed updates. seed: uint32, `config.seed`, a value of the step so that runs of
     several seeds share one compiled program. params: the student's 'encoder' and 'decoder' and, where a term
     needs it, the 'pixel_decoder', which serves training only. batch_stats: the student's. ema: the
-    teacher's {'params', 'batch_stats'}, None when the student teaches itself. All leaves of networks
+    teacher's {'params', 'batch_stats'}, None with teacher.kind=self; without unlabelled terms it teaches nobody and is
+    scored. All leaves of networks
     are float32. There is no key: randomness comes from (seed, stream, step, example)."""
 
     step: jax.Array
@@ -61,7 +61,7 @@ def assemble(config, variables, seed) -> TrainState:
     params, statistics = variables['params'], variables.get('batch_stats', {})
     # The teacher begins as a copy in buffers of its own: a donated buffer must not appear twice.
     average = None
-    if passes.plan(config.method).teacher == 'ema':
+    if config.method.teacher.kind == 'ema':  # a method of labels alone keeps one to be scored
         average = jax.tree.map(jnp.copy, {'params': network_parameters(params), 'batch_stats': statistics})
     return TrainState(jnp.zeros((), jnp.int32), seed, params, statistics,
                       make_optimizer(config).init(params), average)

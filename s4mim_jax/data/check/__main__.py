@@ -17,7 +17,7 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.data.check import pictures, report
 from s4mim_jax.data.check.survey import Finding, survey
-from s4mim_jax.data.source import open_source
+from s4mim_jax.data.held_out import open_source
 from s4mim_jax.data.splits import evaluation_split, training_split
 
 REFUSED = 2

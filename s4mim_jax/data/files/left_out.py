@@ -1,4 +1,4 @@
-"""What lies in a dataset's folders and is not used: counted, with an example, so that nothing goes missing in silence."""
+"""What lies in a dataset's folders and is not used: counted, with an example, so that nothing goes in silence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,5 +43,7 @@ class Tally:
 def as_lines(entries: Iterable[LeftOut]) -> list[str]:
     """For people; [] of a clean dataset."""
     entries = list(entries)
-    more = [f'and {len(entries) - SHOWN} more kinds, all listed by s4mim_jax.data.check'] if len(entries) > SHOWN else []
-    return [f'not used: {entry}' for entry in entries[:SHOWN]] + more
+    lines = [f'not used: {entry}' for entry in entries[:SHOWN]]
+    if len(entries) > SHOWN:
+        lines.append(f'and {len(entries) - SHOWN} more kinds, all listed by s4mim_jax.data.check')
+    return lines

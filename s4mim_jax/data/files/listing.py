@@ -57,7 +57,7 @@ def walk_files(folder: str | Path, tally: Tally, *, once: bool = True) -> Iterat
 
 
 class _Walker:
-    """folders, files: keys of those that were met. links: (path, path below, keys of the folders above), not followed yet."""
+    """folders, files: keys of those that were met. links: (path, path below, keys of folders above), to follow yet."""
 
     def __init__(self, tally: Tally, once: bool):
         self._tally, self._once = tally, once

@@ -3,11 +3,14 @@
     images/{train,val,test}/ID.(jpg|png|tif|bmp)    masks/{train,val,test}/ID.png
     classes.txt (optional)                          splits/NAME_labeled.txt, NAME_unlabeled.txt
 
-Images may lie in folders below the split (the id is then `folder/name`) and need no mask. A folder without masks/ may
-hold the export of an annotation tool instead, see `label_formats`.
+Without any of the three folders all of images/ is 'train'. Images may lie in folders below the split (the id is then
+`folder/name`) and need no mask. A folder without masks/ may hold the export of an annotation tool instead, see
+`label_formats`.
 """
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
@@ -35,7 +38,12 @@ def open_folder(folder: Path, data) -> Source:
         source = open_export(folder, data)
         if source is not None:
             return source
-    splits, left = read_splits(folder, 'images/{}', 'masks/{}')
+    splitless = not any((folder / 'images' / split).is_dir() for split in SPLITS)
+    if splitless and list_files(folder / 'images', IMAGE_SUFFIXES):
+        _refuse_other_splits(folder / 'images')
+        splits, left = read_splits(folder, 'images', 'masks', SPLITS[:1])
+    else:
+        splits, left = read_splits(folder, 'images/{}', 'masks/{}')
     lookup = mask_lookup(data.label_map)
     if (folder / 'classes.txt').is_file():
         classes, palette = read_classes(folder / 'classes.txt')
@@ -48,7 +56,8 @@ def open_folder(folder: Path, data) -> Source:
                   colors=read_colors(folder / 'classes.txt', data.mask_colors), left_out=left)
 
 
-def read_splits(folder: Path, images: str, masks: str) -> tuple[dict[str, tuple[Sample, ...]], tuple[LeftOut, ...]]:
+def read_splits(folder: Path, images: str, masks: str, names: Sequence[str] = SPLITS,
+                ) -> tuple[dict[str, tuple[Sample, ...]], tuple[LeftOut, ...]]:
     """Samples of the splits whose image folder holds images, in order of id, and what lies there and is not used.
 
     Masks are matched as `mask_names` says. Where a split has no masks in their own folder, they may lie beside the
@@ -56,13 +65,13 @@ def read_splits(folder: Path, images: str, masks: str) -> tuple[dict[str, tuple[
 
     Args:
       folder: the dataset.
-      images, masks: folders below it, '{}' for the split's name.
+      images, masks: folders below it, '{}' for the split's name. names: splits to look for.
 
     Raises:
       InputError: no training images, two images of one id, or masks that fit several images.
     """
     splits, left = {}, list(_beside_splits(folder, images)) + list(_beside_splits(folder, masks))
-    for split in SPLITS:
+    for split in names:
         of_images, of_masks = Tally(folder / images.format(split)), Tally(folder / masks.format(split))
         labels = list_files(of_masks.where, MASK_SUFFIXES, of_masks, once=False)
         pictures = list_files(of_images.where, IMAGE_SUFFIXES, of_images)
@@ -83,6 +92,15 @@ def read_splits(folder: Path, images: str, masks: str) -> tuple[dict[str, tuple[
                          f'valid: files ending in {", ".join(IMAGE_SUFFIXES)} '
                          f'(the data folder is --config.data.dir)')
     return splits, tuple(left)
+
+
+def _refuse_other_splits(images: Path) -> None:
+    """Folders that are called nearly like a split would be trained on with everything else."""
+    near = [entry.name for entry in sorted(images.iterdir()) if entry.is_dir() and re.fullmatch(
+        r'(?i)(train|training|val|valid|validation|test|testing|dev|eval|evaluation)(_?set|_?data|\d*)', entry.name)]
+    if near:
+        raise InputError(f'{images}: {near[0]} is none of the splits {", ".join(SPLITS)}, and would be trained on with '
+                         f'everything else\nvalid: images/train, images/val, images/test, or folders of other names')
 
 
 def _beside_images(pictures: dict[str, str]) -> dict[str, str]:

@@ -64,7 +64,7 @@ def match_masks(images: Iterable[str], masks: dict[str, str], tally: Tally) -> d
 
 def _refuse_choice(images: list[str], masks: list[str]) -> None:
     if len(images) > 1 or len(masks) > 1:
-        raise InputError(f'the masks {", ".join(sorted(masks)[:3])} and the image(s) {", ".join(sorted(images)[:3])} fit '
+        raise InputError(f'the masks {", ".join(sorted(masks)[:3])} and the images {", ".join(sorted(images)[:3])} fit '
                          'each other in more than one way\nvalid: one mask an image; the id of the image decides')
 
 

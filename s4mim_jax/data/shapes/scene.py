@@ -54,6 +54,7 @@ KINDS = {
 }
 BUG = Kind(figures.bug, {textures.plain: 2, textures.spots: 1}, {(0.8, 0.05): 4, RED: 2, ANY: 1},
            {'dark': 1}, 0.0, (4.5, 7.0))
+GROUNDS = {textures.mottled: 4, textures.stripes: 1, textures.bricks: 1, textures.checks: 0.7, textures.plain: 1}
 BUG_SHARE = 0.18  # of the images
 WIRE_SHARE = 0.42
 
@@ -65,11 +66,11 @@ def draw(split: int, index: int) -> tuple[np.ndarray, np.ndarray]:
       image uint8 [96, 96, 3], RGB, and mask uint8 [96, 96], class ids 0..9.
     """
     chance = Chance(split, index)
-    y, x = _pixels(FINE)
+    y, x = pixels(FINE)
     light = chance.rotation()
-    canvas = _ground(chance, x, y)
+    canvas = ground(chance, x, y, GROUNDS)
     labels = np.zeros((FINE, FINE), np.uint8)
-    _clutter(chance, canvas, x, y)
+    clutter(chance, canvas, x, y)
 
     weights = {name: kind.frequency for name, kind in KINDS.items()}
     layers = [chance.pick(weights) for _ in range(chance.integer(3, 6))]
@@ -82,8 +83,9 @@ def draw(split: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         if name == 'wire':
             _wire(chance, canvas, labels, x, y)
         else:
-            _object(chance, canvas, labels, light, name)
-    return _develop(chance, canvas, x, y), _shrink_labels(labels)
+            place(chance, canvas, labels, light, KINDS.get(name, BUG), CLASSES.index(name), upright=name == 'cone',
+                  shiny=name in ('ball', 'ring', 'bug'), lifted=0.3 if name == 'bug' else 0.18)
+    return develop(chance, canvas, x, y), shrink_labels(labels)
 
 
 def _color(chance: Chance, hues: dict, value=(0.5, 1.0), saturation=(0.5, 1.0)):
@@ -96,8 +98,8 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
     return first + (second - first) * share[:, :, None]
 
 
-def _ground(chance, x, y):
-    """Two regions with a wavy border, each with a pattern of its own."""
+def ground(chance, x, y, patterns):
+    """Two regions with a wavy border, each with one of the patterns -> weight."""
     scale = FINE / 5
     border = chance.between(0.2, 0.8) * FINE + (value_noise(chance, FINE, 5) - 0.5) * 60
     cos, sin = chance.rotation()
@@ -106,8 +108,7 @@ def _ground(chance, x, y):
     for _ in range(2):
         first = _color(chance, {ANY: 1}, (0.25, 0.85), (0.03, 0.35))
         second = first * chance.between(0.55, 0.9) + chance.between(0.0, 0.12)
-        pattern = chance.pick({textures.mottled: 4, textures.stripes: 1, textures.bricks: 1,
-                               textures.checks: 0.7, textures.plain: 1})
+        pattern = chance.pick(patterns)
         cos, sin = chance.rotation()
         u, v = (x * cos + y * sin) / scale, (y * cos - x * sin) / scale
         regions.append(_mix(first, second, pattern(u, v, chance) * chance.between(0.3, 1.0)))
@@ -116,7 +117,7 @@ def _ground(chance, x, y):
     return canvas * (0.75 + 0.5 * grain)[:, :, None]
 
 
-def _clutter(chance, canvas, x, y):
+def clutter(chance, canvas, x, y):
     """Stains, pebbles and cracks that belong to the background."""
     for _ in range(chance.integer(2, 9)):
         cos, sin = chance.rotation()
@@ -133,22 +134,22 @@ def _clutter(chance, canvas, x, y):
         canvas[:] = _mix(canvas, tint, share * chance.between(0.2, 0.6))
 
 
-def _object(chance, canvas, labels, light, name):
-    kind = KINDS.get(name, BUG)
+def place(chance, canvas, labels, light, kind, number, *, upright=False, shiny=False, lifted=0.18):
+    """Draws an object of class `number` over canvas and labels: mostly upright, with a highlight now and then,
+    its shadow so many radii away."""
     radius = 2 * chance.between(*kind.radius)
     cx, cy = chance.integer(0, FINE), chance.integer(0, FINE)
     cos, sin = chance.rotation()
-    if name == 'cone' and chance.happens(0.7):  # mostly upright
+    if upright and chance.happens(0.7):
         cos, sin = 1.0, chance.between(-0.25, 0.25)
     # Drawn in a square window around the centre; what leaves the canvas is cut off at the end.
     side = int(1.6 * radius)
-    y, x = _pixels(2 * side)
+    y, x = pixels(2 * side)
     x, y = x - side, y - side
     u, v = (x * cos + y * sin) / radius, (y * cos - x * sin) / radius
     inside, slope_u, slope_v = kind.figure(u, v, chance)
 
-    shift = 0.3 if name == 'bug' else 0.18
-    away_u, away_v = x / radius - shift * light[0], y / radius - shift * light[1]
+    away_u, away_v = x / radius - lifted * light[0], y / radius - lifted * light[1]
     shadow = 1 - step(np.sqrt(away_u * away_u + away_v * away_v), 0.95, 0.5)
     darker = 1 - chance.between(0.15, 0.45) * shadow
 
@@ -164,7 +165,7 @@ def _object(chance, canvas, labels, light, name):
     away = slope_u * (light[0] * cos + light[1] * sin) + slope_v * (light[1] * cos - light[0] * sin)
     relief = (0.95 - chance.between(0.25, 0.55) * away) * (0.85 + 0.3 * value_noise(chance, 2 * side, 30))
     surface = surface * relief[:, :, None]
-    if name in ('ball', 'ring', 'bug') and chance.happens(0.6):  # a highlight
+    if shiny and chance.happens(0.6):  # a highlight
         surface = _mix(surface, np.ones(3, np.float32), step(-away, 0.62, 0.5) * chance.between(0.2, 0.6))
 
     rows, columns = _overlap(cy - side, 2 * side), _overlap(cx - side, 2 * side)
@@ -173,10 +174,10 @@ def _object(chance, canvas, labels, light, name):
     part = canvas[rows[1], columns[1]]  # a view: writes go to the canvas
     part *= darker[window][:, :, None]
     part[inside] = surface[window][inside]
-    labels[rows[1], columns[1]][inside] = CLASSES.index(name)
+    labels[rows[1], columns[1]][inside] = number
 
 
-def _pixels(size):
+def pixels(size):
     centers = np.arange(size, dtype=np.float32) + 0.5
     return np.meshgrid(centers, centers, indexing='ij')
 
@@ -206,7 +207,7 @@ def _wire(chance, canvas, labels, x, y):
     labels[inside] = CLASSES.index('wire')
 
 
-def _develop(chance, canvas, x, y):
+def develop(chance, canvas, x, y):
     """Light across the scene, colour cast, averaging to the final size, sensor noise, 8 bits."""
     cos, sin = chance.rotation()
     slant = ((x - FINE / 2) * cos + (y - FINE / 2) * sin) / FINE
@@ -218,7 +219,7 @@ def _develop(chance, canvas, x, y):
     return np.floor(np.clip(small, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
 
 
-def _shrink_labels(labels):
+def shrink_labels(labels):
     """The most frequent of each 2x2 labels; of equals, the first."""
     four = np.stack([labels[::2, ::2], labels[::2, 1::2], labels[1::2, ::2], labels[1::2, 1::2]])
     votes = (four[:, None] == four[None]).sum(1)
