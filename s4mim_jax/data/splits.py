@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.check import check_samples
+from s4mim_jax.data.files.left_out import NOT_FOUND
 from s4mim_jax.data.files.listing import file_key
 from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.split_files import find_lists, read_list
@@ -83,8 +84,13 @@ def evaluation_split(source: Source, name: str) -> tuple[Sample, ...]:
     samples = source.splits[name]
     bare = [sample for sample in samples if sample.mask is None]
     if bare:
+        folder = os.path.dirname(bare[0].image)
+        near = next((entry.example.partition('(')[2].removesuffix(')') for entry in source.left_out
+                     if entry.what == NOT_FOUND and (entry.where == folder or folder.startswith(entry.where + os.sep))),
+                    '')
         raise InputError(f'split {name!r}: {len(bare)} of {len(samples)} images have no mask, e.g. '
-                         f'{bare[0].image}\nvalid: a mask for every image that is scored')
+                         f'{bare[0].image}{"; " + near if near else ""}\n'
+                         'valid: a mask for every image that is scored')
     return samples
 
 

@@ -32,6 +32,8 @@ from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
 from s4mim_jax.training.step import make_train_step
 
+QUEUED = 8  # steps that an accelerator may be given in advance; a CPU one, which no transfer would keep waiting
+SHOWN_FIRST, SHOWN_EVERY = 2.0, 30.0  # seconds: steps that are slow, and between lines of progress
 NON_FINITE = 3  # exit status of a run whose loss is no number any more
 
 
@@ -46,7 +48,8 @@ def train(config, workdir) -> int:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
     """
     # With several processes JAX's runtime listens for SIGTERM itself.
-    with (StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop,
+    numbers = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
+    with (StopRequest(numbers, say=jax.process_index() == 0) as stop,
           contextlib.ExitStack() as held):
         return _Run(config, workdir, stop, held).run()
 
@@ -154,6 +157,8 @@ class _Run:
         5. obey a signal: save, if not just done, and leave.
         """
         config = self.config
+        self.ahead = 1 if jax.default_backend() == 'cpu' else QUEUED
+        self.started, self.shown = self.completed, time.monotonic()
         batches = device_batches(training_batches(
             self.source, self.split, config, tables=self.tables, start_step=self.completed,
             process_index=jax.process_index(), process_count=jax.process_count(),
@@ -170,12 +175,18 @@ class _Run:
             if self.first_step is None:
                 jax.block_until_ready(metrics)
                 self.first_step = time.perf_counter() - self.began
+                self.shown = time.monotonic()
                 self._say(f'first step after {self.first_step:.1f} s')
             self.waiting.append(metrics)
+            # Steps that queue up would run on after Ctrl-C, and nothing would be seen of them before the next log.
+            if len(self.waiting) > self.ahead:
+                jax.block_until_ready(self.waiting[-1 - self.ahead])
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
             if log:
                 self._log()
+            else:
+                self._show()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = self._agreed_signal(log or evaluate or save)
@@ -252,6 +263,7 @@ class _Run:
 
     def _log(self) -> None:
         self._look_at_metrics()
+        self.shown = time.monotonic()
         self.progress.pause()
         means = self.sums.take()
         factor = float(schedule(self.config)(self.completed - 1))
@@ -261,6 +273,20 @@ class _Run:
             self.monitor.rates(self.completed, self.progress.rates())
             print(self.progress.line(means), flush=True)
         self.progress.begin()
+
+    def _show(self) -> None:
+        """Between two logs a line by the clock: when the third step is done, and every SHOWN_EVERY seconds."""
+        now = time.monotonic()
+        third = self.completed - self.started == self.ahead + 3 and now - self.shown > SHOWN_FIRST
+        if not (third or now - self.shown > SHOWN_EVERY) or len(self.waiting) <= self.ahead:
+            return
+        self.shown = now
+        if self.main:
+            self.progress.pause()
+            sums = Sums({})
+            sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
+            print(self.progress.line(sums.take()), flush=True)
+            self.progress.begin()
 
     def _evaluate(self, batch) -> bool:
         """Scores the default weights on eval.split; True when they are the best so far."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 SHOWN = 12  # lines of the start-up text
+NOT_FOUND = 'images whose mask was not found'
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES
-from s4mim_jax.data.files.left_out import LeftOut, Tally
+from s4mim_jax.data.files.left_out import NOT_FOUND, LeftOut, Tally
 
 ENDINGS = ('mask', 'masks', 'anno', 'annotation', 'annotations', 'label', 'labels', 'gt', 'groundtruth', 'seg',
            'segmentation', 'l')
@@ -24,9 +24,12 @@ LOOKED_FOR = 'ID, ID_mask, ID_anno, ID_label, ID_labels, ID_gt, ID_seg, ID.jpg, 
 
 def reduced(identity: str) -> str:
     """A mask's id without what may differ from its image's."""
-    name = identity.casefold()
+    return _without_suffix(_MASK_END.sub('', _without_suffix(identity.casefold())))
+
+
+def _without_suffix(name: str) -> str:
     bare, suffix = posixpath.splitext(name)
-    return _MASK_END.sub('', bare if suffix in IMAGE_SUFFIXES else name)
+    return bare if suffix in IMAGE_SUFFIXES else name
 
 
 def match_masks(images: Iterable[str], masks: dict[str, str], tally: Tally) -> dict[str, str]:
@@ -77,10 +80,12 @@ def unmatched(images: Iterable[str], masks: dict[str, str], found: dict[str, str
         return ()
     names = {posixpath.basename(identity).casefold(): identity for identity in spare}
     for identity in bare[:50]:  # the search compares every pair of names
-        near = difflib.get_close_matches(posixpath.basename(identity).casefold(), list(names)[:5000], 1, 0.6)
+        name = posixpath.basename(identity).casefold()
+        near = ([other for other in names if name in other] or
+                difflib.get_close_matches(name, list(names)[:5000], 1, 0.6))
         if near:
             example = f'{identity} (looked for {LOOKED_FOR}; near is {names[near[0]]})'
             break
     else:
         example = f'{bare[0]} (looked for {LOOKED_FOR}; masks there: {min(spare)}, ...)'
-    return (LeftOut(len(bare), 'images whose mask was not found', where, example),)
+    return (LeftOut(len(bare), NOT_FOUND, where, example),)
