@@ -46,7 +46,7 @@ class Names:
             for image, mask in _words(composed(form)):
                 sample = self._image(image)
                 if sample is not None:
-                    return sample if mask is None else self._with_mask(sample, mask, labeled)
+                    return sample if mask is None else self._with_mask(sample, image, mask, labeled)
         return None
 
     def held_out(self, sample: Sample) -> bool:
@@ -117,18 +117,19 @@ class Names:
                               for text in (sample.id, _bare(self._below(sample.image)))) for sample in near}
         best = max(scores.values(), default=0)
         fitting = [sample for sample, score in scores.items() if score == best]
-        if best < 2:
+        # A blank outside the end that fits may as well part two paths.
+        if best < 2 or any(blank in word for word in words[:-best] for blank in ' \t'):
             return None
         if len(fitting) > 1:
             raise InputError(f'{bare!r} fits {fitting[0].image} and {fitting[1].image}\n'
                              f'valid: ids, or paths below {self._source.dir}')
         return fitting[0]
 
-    def _with_mask(self, sample: Sample, name: str, labeled: bool) -> Sample:
+    def _with_mask(self, sample: Sample, image: str, name: str, labeled: bool) -> Sample:
         """With the mask that a line names; with its own where that is the one that was meant."""
         file = self._existing(name)
-        image = self._image(name) if not file else None
-        if (file and file_key(file) == file_key(sample.image)) or image == sample:
+        same = posixpath.normpath(image) == posixpath.normpath(name)
+        if same or (file and file_key(file) == file_key(sample.image)):
             return replace(sample, mask=None)  # UniMatch's way to say that there is none
         if not name.endswith(self._source.mask_end):
             return sample
