@@ -77,22 +77,25 @@ def table(entries: list[dict]) -> str:
         shared = {key: value for key, value in members[0]['set'].items()
                   if all(entry['set'].get(key, ...) == value for entry in members)}
         heads = ('run', 'method', 'seed', 'set', 'begins with', 'val mIoU, best (step)', 'last', 'test, best on val',
-                 'commit')
+                 'test, last', 'commit')
         text += [f'## {group}', '',
                  f'Runs: {len(members)}. Set in all of them: {as_text(shared) or "the defaults"}.', '',
                  f'| {" | ".join(heads)} |',
-                 '|---|---|---|---|---|---|---|---|---|']
+                 '|' + '---|' * len(heads)]
         text += [row(entry, shared) for entry in members] + ['']
     return '\n'.join(text)
 
 
 def row(entry: dict, shared: dict) -> str:
     step, best = max(entry['val'], key=lambda pair: pair[1])
-    test = [score for name, score in entry['test'].items() if name.startswith('test-best-')]  # the teacher's is last
+    def test(checkpoint):
+        scores = [score for name, score in entry['test'].items() if name.startswith(f'test-{checkpoint}-')]
+        return f'{scores[-1]:.3f}' if scores else '-'  # the teacher's is last
+
     ended = '' if entry['val'][-1][0] == entry['steps'] else f' (stopped at {entry["val"][-1][0]} of {entry["steps"]})'
     own = {key: value for key, value in entry['set'].items() if key not in shared}
     cells = (entry['run'], f'`{entry["method"]}`', entry['seed'], as_text(own), entry['begin'] or '-',
-             f'{best:.3f} ({step})', f'{entry["val"][-1][1]:.3f}' + ended, f'{test[-1]:.3f}' if test else '-',
+             f'{best:.3f} ({step})', f'{entry["val"][-1][1]:.3f}' + ended, test('best'), test('latest'),
              (entry['git'] or '-')[:7])
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 

@@ -15,7 +15,7 @@ def get_config(argument=None):
     config.views.update(brightness=0.25, contrast=0.25, saturation=0.25, hue=0.05, grayscale_probability=0.05,
                         blur_probability=0.2, blur_sigma=(0.1, 1.0))
     config.method.cutmix.probability = 1.0
-    config.optimizer.update(learning_rate=1e-3, schedule='cosine', warmup_steps=100)
+    config.optimizer.update(learning_rate=3e-3, schedule='cosine', warmup_steps=100)
     config.total_steps = 1500
     config.eval.every = config.checkpoint.every = 500
     config.log.every = 100

@@ -2,7 +2,7 @@
 
 from s4mim_jax import former_paths
 
-__all__ = ['load']
+__all__ = ['fit', 'load']
 
 former_paths.install()
 
@@ -12,4 +12,7 @@ def __getattr__(name: str):
     if name == 'load':
         from s4mim_jax.prediction.loading import load
         return load
+    if name == 'fit':
+        from s4mim_jax.fit import fit
+        return fit
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -243,7 +243,8 @@ def run() -> None:
     flags.DEFINE_string('workdir', None, 'folder of the run')
     flags.DEFINE_string('output', None, 'folder for ID.png (class ids) and ID_overlay.jpg')
     flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
-    flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
+    flags.DEFINE_string('weights', 'better', 'teacher (the student if there is none), student, or better: the one with '
+                        'the higher score on val when the training ended')
     flags.DEFINE_bool('confidence', False,
                       'also write ID_confidence.png: probability of the class, 65535 = 1')
     flags.FLAGS.set_gnu_getopt(True)  # options may follow the images

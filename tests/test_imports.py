@@ -85,13 +85,15 @@ ALLOWED = {
     'planning': 'config data models parallel training',
     'runs': 'config data evaluation models parallel planning pretrained pseudo_labels terms training views',
     'prediction': 'config data evaluation models pretrained runs views',
-    'reporting': 'config data runs',
+    'reporting': 'config data prediction runs',
+    'fitting': 'config data parallel planning prediction pretrained reporting runs training',
 }
 UPWARDS = {  # single lines that look up, and why
     ('s4mim_jax.config.methods', 's4mim_jax.planning.hardware'): 'hardware=24gb sizes a config, when asked for',
     ('s4mim_jax.training.initial', 's4mim_jax.runs.fine_tune'): 'weights may be a run folder, read when asked for',
     ('s4mim_jax.data.check.__main__', 's4mim_jax.training.passes'): 'a command line that lives with what it checks',
-    ('s4mim_jax.reporting.predictions', 's4mim_jax'): 'loads a predictor as anybody would',
+    ('s4mim_jax.fitting.pipeline', 's4mim_jax.evaluate'): 'fit is the commands one after the other',
+    ('s4mim_jax.fitting.pipeline', 's4mim_jax.predict'): 'fit is the commands one after the other',
     ('s4mim_jax.pretrained.description', 's4mim_jax.config'): 'a file of weights carries a config.model',
 }
 

@@ -106,3 +106,10 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
     Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(work / 'photo.png')
     run('predict', '--workdir=run', '--output=out', 'photo.png')
     assert Image.open(work / 'out/photo.png').size == (50, 40)
+    for i in range(4):
+        for kind, channels in (('images', 3), ('masks', 1)):
+            (work / 'mine' / kind).mkdir(parents=True, exist_ok=True)
+            values = np.random.default_rng(i).integers(0, 2, (40, 50, channels), np.uint8)
+            Image.fromarray((values * 200 if channels == 3 else values).squeeze()).save(work / f'mine/{kind}/i{i}.png')
+    assert 'there is no val' in run('fit', 'mine', '--output=fitted', '--minutes=0.1', '--config.batch.labeled=2')
+    assert (work / 'fitted/index.html').exists()

@@ -78,8 +78,8 @@ def test_settings_that_runs_share_are_told_once_above_their_table(tmp_path):
                                               ('b', 'alone', '0.8', None))]
     first, second = searches.table(entries).split('## b')
     assert 'Runs: 2. Set in all of them: `total_steps=100`.' in first
-    assert '| low | `fixmatch` | 0 | `method.tau=0.5` | - | 0.300 (100) | 0.300 | - | aaaaaaa |' in first
-    assert '| high | `fixmatch` | 0 | `method.tau=0.8` | - | 0.300 (100) | 0.300 | 0.123 | aaaaaaa |' in first
+    assert '| low | `fixmatch` | 0 | `method.tau=0.5` | - | 0.300 (100) | 0.300 | - | - | aaaaaaa |' in first
+    assert '| high | `fixmatch` | 0 | `method.tau=0.8` | - | 0.300 (100) | 0.300 | 0.123 | - | aaaaaaa |' in first
     assert 'Runs: 1. Set in all of them: `method.tau=0.8`, `total_steps=100`.' in second
 
 

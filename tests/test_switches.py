@@ -49,7 +49,9 @@ def two_steps(config):
 
 @pytest.mark.parametrize('statistics', ['copy', 'ema'])
 def test_the_ema_teacher_follows_the_student(statistics):
-    config = small('unimatch_v2', method__teacher__decay=0.25, method__teacher__batch_stats=statistics)
+    # A half-life of half an update of ten: 2^-2, the decay of the blend below, where 0.9 was asked for.
+    config = small('unimatch_v2', method__teacher__decay=0.9, method__teacher__half_life=0.05, total_steps=10,
+                   method__teacher__batch_stats=statistics)
     first, second = two_steps(config)[0]
     assert same(first.ema['params'], first.params)  # decay 0 at the first update
     blend = lambda old, new: jax.tree.map(lambda a, b: 0.25 * a + 0.75 * b, old, new)
@@ -110,6 +112,7 @@ SHOWN = dict.fromkeys(terms.TERMS, WEIGHTS) | {
     'weighting': 'test_loss_weights.py::test_every_method_has_the_weights_of_its_formula',
     'class_balance': 'test_class_weights.py::test_weights_of_a_dataset',
     'teacher.decay': 'test_switches.py::test_the_ema_teacher_follows_the_student',
+    'teacher.half_life': 'test_switches.py::test_the_ema_teacher_follows_the_student',
     'teacher.batch_stats': 'test_switches.py::test_the_ema_teacher_follows_the_student'}
 LABEL = 'name'  # of the method, for people
 S4MC, MARGIN = 's4mc', 's4mc,selection.threshold=margin,selection.tau_margin=0.1'

@@ -99,6 +99,10 @@ def test_a_run_writes_its_folder(finished):
     assert [line['step'] for line in scores] == [3, 6] and scores[0]['weights'] == 'teacher'
     with Image.open(workdir / 'panels' / 'unlabeled_000006.png') as panel:
         assert panel.size == (5 * 34, 2 * 34)
+    weights = json.loads((workdir / 'weights.json').read_text())
+    best = next(line for line in scores if line['step'] == weights['step'])
+    assert weights['miou']['teacher'] == best['miou'] and set(weights['miou']) == {'teacher', 'student'}
+    assert f'predict takes the {weights["better"]}' in output
 
 
 @pytest.mark.parametrize('after', ['compiled', 'step 2/6', 'step 3 ', 'step 4/6'])

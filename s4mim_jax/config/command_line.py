@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -139,7 +140,8 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config(argument or None)
+        wants = len(inspect.signature(module.get_config).parameters)  # configs/auto.py asks what else is set
+        config = module.get_config(*(argument or None, overrides)[:wants])
     except InputError:
         raise
     except Exception as error:  # whatever the user's file raises is an error of that file

@@ -145,6 +145,7 @@ def base() -> ml_collections.ConfigDict:
         kind='self',  # self | ema
         scales=(1.0,),  # the target is the mean softmax over these (MaskMatch), in training only
         decay=0.996,  # ema: min(1 - 1/(t+1), decay)
+        half_life=0.1,  # ema: at most this share of the run, by a smaller decay; 0 = no bound
         batch_stats='copy',  # copy | ema
     ))
     config.method.cutmix = ml_collections.ConfigDict(dict(

@@ -74,6 +74,14 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
     return config
 
 
+def settings_of(argument: str) -> tuple[str, dict[str, str]]:
+    """What stands behind the colon as (method, '' if none is named; settings by key)."""
+    method, *texts = _split(argument)
+    if '=' in method:
+        method, texts = '', [method, *texts]
+    return method, _settings(texts)
+
+
 def _settings(texts: list[str]) -> dict[str, str]:
     settings = {}
     for text in texts:

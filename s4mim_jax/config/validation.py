@@ -44,7 +44,8 @@ AT_LEAST = {
     'optimizer.clip_norm': 0.0, 'method.selection.decay': 0.0, 'method.masks.patch': 1, 'method.mim.width': 1,
     'method.mim.layers': 2,  # a decoder that does not mix positions cannot tell class-wise from plain MIM
 }
-SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.ohem_threshold',
+SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay',
+          'method.teacher.half_life', 'method.ohem_threshold',
           'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
           'method.selection.tau_margin', 'method.selection.alpha', 'method.selection.alpha_end', 'method.masks.x_ratio',
           'method.masks.w_ratio', 'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',

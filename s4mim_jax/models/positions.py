@@ -35,9 +35,10 @@ class Positions(NamedTuple):
 
     def largely(self, marked: jax.Array) -> jax.Array:
         """bool [B, H, W] -> bool [B, h, w]: at least half of the position's pixels are marked."""
-        rows, columns = map(self._averaging, marked.shape[1:3])
-        share = jnp.einsum('bHW,hH,wW->bhw', marked.astype(jnp.float32), rows, columns, precision=lax.Precision.HIGHEST)
-        return share > 0.499  # a half may come out a rounding below
+        rows, columns = map(self._members, marked.shape[1:3])
+        # Whole numbers below 2^24, exact in any order: a share would need a threshold that is not quite a half.
+        count = jnp.einsum('bHW,hH,wW->bhw', marked.astype(jnp.float32), rows, columns, precision=lax.Precision.HIGHEST)
+        return 2.0 * count >= np.outer(rows.sum(1), columns.sum(1))
 
     def spread(self, array: jax.Array, size: tuple[int, int]) -> jax.Array:
         """[B, h, w] -> [B, H, W] with (H, W) = size: each pixel has its position's value."""
@@ -55,11 +56,10 @@ class Positions(NamedTuple):
         begin = np.arange(-(-side // self.stride)) * self.stride - self._before
         return np.minimum(begin + self.stride // 2, side - 1)
 
-    def _averaging(self, side):
-        """f32 [positions, side]: rows that average the pixels of each position."""
+    def _members(self, side):
+        """f32 [positions, side] of 0 and 1: the pixels of each position."""
         of_pixels = self.of_pixels(side)
-        member = np.arange(of_pixels[-1] + 1)[:, None] == of_pixels
-        return (member / member.sum(1, keepdims=True)).astype(np.float32)
+        return (np.arange(of_pixels[-1] + 1)[:, None] == of_pixels).astype(np.float32)
 
 
 def encoder_positions(model_config) -> Positions:

@@ -10,6 +10,15 @@ _LARGEST = 0x7FFFFFFF  # never below a trial, so never counted
 _SIGN = 0x80000000
 
 
+def settled(values):
+    """The same arrays, computed once for all their uses: what is compared with a threshold that was taken from them.
+
+    A compiler may compute a value again in each place that it fuses it into, and round it in another way there.
+    Then the value that became the threshold is below itself, and with it all values that were equal to it.
+    """
+    return lax.optimization_barrier(values)
+
+
 def kth_smallest(values: jax.Array, rank: jax.Array, *, valid: jax.Array | None = None,
                  collectives: Collectives = Collectives()) -> jax.Array:
     """The value with exactly `rank` others before it in ascending order, along the last axis (ours).
@@ -19,7 +28,7 @@ def kth_smallest(values: jax.Array, rank: jax.Array, *, valid: jax.Array | None 
     all-reduce, and integers add up to the same number in any order. The result is one of the values.
 
     Args:
-      values: f32 [..., N], of any sign.
+      values: f32 [..., N], of any sign; `settled` by a caller that compares them with the result.
       rank: i32 [...], 0-based, below the number of valid values (over all devices); otherwise the
         result is NaN.
       valid: bool [..., N], or None for all.

@@ -21,7 +21,8 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
       workdir: run folder that train has written, or a folder of `s4mim_jax.export`, which has one set of weights
         and settings of its own: checkpoint and weights are not asked for then.
       checkpoint: 'best', 'latest' or a step.
-      weights: 'teacher' (the student where the run has no teacher) or 'student'.
+      weights: 'teacher' (the student where the run has no teacher), 'student', or 'better': of the two the one with
+        the higher score on val when the training ended.
       overrides: (dotted config key, text) pairs, as `--config.KEY=TEXT` on the command line.
 
     Returns:

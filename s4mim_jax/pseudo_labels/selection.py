@@ -9,7 +9,7 @@ import numpy as np
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.parallel.collectives import Collectives
-from s4mim_jax.parallel.order_statistic import kth_smallest
+from s4mim_jax.parallel.order_statistic import kth_smallest, settled
 from s4mim_jax.pseudo_labels.partition import partition_threshold
 from s4mim_jax.pseudo_labels.refinement import margin, neighbor_union
 from s4mim_jax.pseudo_labels.teacher import Maps
@@ -85,7 +85,7 @@ def _by_margin(maps, valid, rule, progress, align_corners, collectives):
     """
     probs = maps.coarse if rule.resolution == 'logits' else maps.full
     seen = nearest(valid, probs.shape[1:3])
-    raw, refined = margin(probs), None
+    raw, refined = settled(margin(probs)), None  # its own quantile is its threshold
     if rule.refinement != 'none':
         table = _table(rule, probs.shape[-1]) if rule.refinement == 'coherence' else None
         refined = margin(neighbor_union(
@@ -126,6 +126,7 @@ def _highest(score, valid, as_many, collectives):
       bool [B, H, W]; outside `valid` it means nothing.
     """
     count = lambda mask: collectives.sum(jnp.sum(mask, dtype=jnp.int32))
+    score = settled(score)
     rank = count(valid) - count(as_many)  # with nothing marked no rank, so NaN, so nothing is kept
     return score >= kth_smallest(score.reshape(-1), rank, valid=valid.reshape(-1), collectives=collectives)
 

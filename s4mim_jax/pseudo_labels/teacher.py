@@ -33,6 +33,22 @@ def decay_at(step, decay: float) -> jax.Array:
     return jnp.minimum(1.0 - 1.0 / (jnp.asarray(step, jnp.float32) + 1.0), decay)
 
 
+def longest_decay(decay: float, total_steps: int, half_life: float) -> float:
+    """The decay of an average whose half-life is at most a share of the run (ours).
+
+    In a short run the published decays average over most of it, and the teacher stays behind its student.
+
+    Args:
+      decay: the largest that is wanted. total_steps: updates of the run. half_life: share of them; 0 = no bound.
+
+    Returns:
+      min(decay, 2^(-1 / (half_life total_steps))).
+    """
+    if not half_life:
+        return decay
+    return min(decay, 0.5 ** (1.0 / (half_life * total_steps)))
+
+
 def blend(average, new, decay) -> object:
     """decay * average + (1 - decay) * new for float leaves; other leaves are copied from `new`.
 

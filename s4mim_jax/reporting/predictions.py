@@ -105,12 +105,12 @@ def _open(group: Group, split: str, count: int, overrides) -> Gallery:
 
 def _predict(group: Group, gallery: Gallery, overrides) -> tuple[str, list[np.ndarray]]:
     """With the first seed whose checkpoint can be read; raises what the last one raised."""
-    import s4mim_jax
+    from s4mim_jax.prediction.loading import load
     for run in group.runs:
         try:
             if tuple(run.classes) != gallery.classes:
                 raise InputError(f'{run.path} has other classes than the data')
-            predictor = s4mim_jax.load(run.path, overrides=overrides)
+            predictor = load(run.path, overrides=overrides)
             name = f'seed {run.seed}, {predictor.weights} of step {predictor.step}'
             return name, predictor(gallery.images)
         except InputError:

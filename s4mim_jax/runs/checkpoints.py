@@ -21,6 +21,7 @@ from absl import logging
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.runs import storage
+from s4mim_jax.runs.better_weights import preferred
 from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
 
 
@@ -186,7 +187,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
 
     Args:
       workdir: run folder. checkpoint: 'best', 'latest' or a step.
-      weights: 'teacher' (the student when the run has no teacher) or 'student'.
+      weights: 'teacher' (the student when the run has no teacher), 'student', or 'better' (see `final_scores`).
 
     Returns:
       (variables {'params', 'batch_stats'}, step, 'teacher' or 'student').
@@ -194,8 +195,10 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     Raises:
       InputError: no such run, checkpoint or weights; a checkpoint of another model.
     """
-    if weights not in ('teacher', 'student'):
-        raise InputError(f'--weights={weights}: valid are teacher and student')
+    if weights not in ('teacher', 'student', 'better'):
+        raise InputError(f'--weights={weights}: valid are teacher, student and better')
+    if weights == 'better':
+        weights = preferred(workdir, checkpoint)
     with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
         _require_whole(workdir, step, ('weights',))

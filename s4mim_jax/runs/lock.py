@@ -15,6 +15,10 @@ import threading
 import time
 import uuid
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.runs import storage
 
@@ -135,6 +139,26 @@ class RunLock:
             return
         os.pwrite(self._file, text.encode(), 0)  # in place: a renamed file would not be the one that is locked
         os.ftruncate(self._file, len(text))
+
+
+def hold(workdir, held: contextlib.ExitStack) -> None:
+    """Takes the lock until `held` is closed. Of several processes the first takes it for all, or none goes on.
+
+    Raises:
+      InputError: another training holds it; in every process.
+    """
+    refused = None
+    if jax.process_index() == 0:
+        try:
+            held.enter_context(RunLock(workdir))
+        except InputError as error:
+            refused = error
+    if jax.process_count() > 1:
+        taken = int(multihost_utils.broadcast_one_to_all(np.int32(refused is None)))
+        refused = refused or (None if taken else InputError(f'{workdir} is being written by another training, which '
+                                                            'process 0 names'))
+    if refused:
+        raise refused
 
 
 def refuse_if_held(workdir) -> None:

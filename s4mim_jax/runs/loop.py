@@ -19,7 +19,7 @@ from s4mim_jax.data.streams import training_batches
 from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import lock, panels, run_folder, writers
+from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -91,7 +91,7 @@ class _Run:
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
-        self._lock(workdir, held)
+        lock.hold(workdir, held)
         if Checkpoints.exist(workdir) != begun:
             raise InputError(f'{workdir}: another training has written here since this one began; start it again')
         self.checkpoints = Checkpoints(self.folder)
@@ -102,22 +102,7 @@ class _Run:
         self.read_back = False  # whether the first checkpoint of this start was found readable
         self.waiting = []  # metrics of steps whose values were not looked at yet
         self.main = jax.process_index() == 0
-
-    @staticmethod
-    def _lock(workdir, held) -> None:
-        """The first process takes the lock for all; where it cannot, all of them end."""
-        refused = None
-        if jax.process_index() == 0:
-            try:
-                held.enter_context(lock.RunLock(workdir))
-            except InputError as error:
-                refused = error
-        if jax.process_count() > 1:
-            taken = int(multihost_utils.broadcast_one_to_all(np.int32(refused is None)))
-            refused = refused or (None if taken else InputError(f'{workdir} is being written by another training, '
-                                                                'which process 0 names'))
-        if refused:
-            raise refused
+        self.warned = False  # of pseudo-labels that teach little, once a start
 
     def run(self) -> int:
         config = self.config
@@ -206,6 +191,7 @@ class _Run:
             if last:
                 break
         self.checkpoints.wait()
+        self._compare_weights()
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
             run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
                 'first_step_seconds': self.first_step})
@@ -272,6 +258,10 @@ class _Run:
             self.monitor.scalars(self.completed, 'train', means)
             self.monitor.rates(self.completed, self.progress.rates())
             print(self.progress.line(means), flush=True)
+            warning = advice.few_kept(self.config, self.completed, means.get('pseudo_label/kept'))
+            if warning and not self.warned:
+                print(warning, flush=True)
+            self.warned |= bool(warning)
         self.progress.begin()
 
     def _show(self) -> None:
@@ -288,12 +278,22 @@ class _Run:
             print(self.progress.line(sums.take()), flush=True)
             self.progress.begin()
 
+    def _compare_weights(self) -> None:
+        """Scores student and teacher of the best checkpoint; the better one is what `predict` takes."""
+        if self.state.ema is None:
+            return
+        found = final_scores.compare(self.folder, self.config, self.source.num_classes, self.loop,
+                                     lambda variables: self.infer(variables, self._evaluation_batches()))
+        if self.main:
+            run_folder.write_json(self.folder / better_weights.FILE, found)
+        self._say(f'best checkpoint on {found["split"]}: teacher {found["miou"]["teacher"]:.4f}, student '
+                  f'{found["miou"]["student"]:.4f}; predict takes the {found["better"]}')
+
     def _evaluate(self, batch) -> bool:
         """Scores the default weights on eval.split; True when they are the best so far."""
         variables = self.state.variables('teacher')
         weights = 'teacher' if self.state.ema is not None else 'student'
-        batches = evaluation_batches(self.source, self.evaluated, self.config, table=self.evaluated_table,
-                                          process_index=jax.process_index(), process_count=jax.process_count())
+        batches = self._evaluation_batches()
         started = time.perf_counter()
         result = self.infer(variables, batches)
         self.last_miou = result['miou']
@@ -315,6 +315,10 @@ class _Run:
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
         return best
+
+    def _evaluation_batches(self):
+        return evaluation_batches(self.source, self.evaluated, self.config, table=self.evaluated_table,
+                                  process_index=jax.process_index(), process_count=jax.process_count())
 
     def _save(self) -> None:
         self.loop['sums'] = {name: list(pair) for name, pair in self.sums.values.items()}

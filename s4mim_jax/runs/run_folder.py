@@ -19,7 +19,7 @@ from s4mim_jax.data.sizes import network_size
 from s4mim_jax.runs import storage
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'ml-collections',
-            'clu', 'numpy', 'pillow', 'tensorflow', 'tensorflow-cpu', 'dm-pix')
+            'clu', 'numpy', 'pillow', 'tensorflow', 'tensorflow-cpu')
 
 
 def check_writable(workdir) -> None:

@@ -1,9 +1,12 @@
 """L_x: cross-entropy on labelled images, plain or with online hard example mining."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.parallel.order_statistic import settled
 from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, class_weighted, pixel_cross_entropy
 
 
@@ -51,9 +54,10 @@ def hard_pixels(pixels: jax.Array, known: jax.Array, threshold: float, keep: flo
     Returns:
       bool [B, H, W], a subset of `known`.
     """
-    losses = jax.lax.stop_gradient(jnp.where(known, pixels, -1.0)).reshape(pixels.shape[0], -1)
-    least = max(1, round(keep * losses.shape[1]))
+    losses = settled(jax.lax.stop_gradient(jnp.where(known, pixels, -1.0)))
+    flat = losses.reshape(pixels.shape[0], -1)
+    least = max(1, round(keep * flat.shape[1]))
     # The loss of the `least`-th hardest pixel; -1 when the image has fewer labelled ones.
-    limit = jnp.sort(losses, axis=1)[:, -least]
-    limit = jnp.minimum(limit, -jnp.log(threshold))[:, None, None]
-    return known & (pixels >= limit)
+    limit = jnp.sort(flat, axis=1)[:, -least]
+    limit = jnp.minimum(limit, -math.log(threshold))[:, None, None]
+    return known & (losses >= limit)

@@ -18,7 +18,7 @@ from s4mim_jax import terms
 from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, make_mesh, replicated, state_shardings
 from s4mim_jax.parallel.mesh import AXES, BATCH
-from s4mim_jax.pseudo_labels import blend, decay_at
+from s4mim_jax.pseudo_labels import blend, decay_at, longest_decay
 from s4mim_jax.training import watch
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.training.passes import plan
@@ -153,7 +153,8 @@ def _follow(config, state, params, statistics):
     """The EMA teacher after this update; None when there is none."""
     if state.ema is None:
         return None
-    decay = decay_at(state.step, config.method.teacher.decay)
+    teacher = config.method.teacher
+    decay = decay_at(state.step, longest_decay(teacher.decay, config.total_steps, teacher.half_life))
     if config.method.teacher.batch_stats == 'ema':
         followed = blend(state.ema['batch_stats'], statistics, decay)
     else:

@@ -1,12 +1,11 @@
 """Colour operations on one image (vmap over a batch), with the semantics of torchvision and Pillow.
 
 Every operation takes float32 [H, W, 3] (`jitter` any number of channels) in 0..1 with traced parameters and
-clips its result to 0..1, as torchvision does after each operation. Hue is dm-pix's; dm-pix's other
-operations mean something else (additive brightness, contrast about each channel's own mean, saturation
-in HSV), so those three are ours.
+clips its result to 0..1, as torchvision does after each operation. All four are written here: dm-pix means
+something else by three of them (additive brightness, contrast about each channel's own mean, saturation in
+HSV), and by its hue compilers may draw wrong pixels (docs/platform.md).
 """
 
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
 
@@ -30,8 +29,25 @@ def saturation(image: jax.Array, factor: jax.Array) -> jax.Array:
 
 
 def hue(image: jax.Array, shift: jax.Array) -> jax.Array:
-    """Hue moved by `shift` turns, saturation and value kept (torchvision `adjust_hue`)."""
-    return jnp.clip(pix.adjust_hue(image, shift), 0.0, 1.0)
+    """Hue moved by `shift` turns, saturation and value kept (torchvision `adjust_hue`).
+
+    Continuous in every input: which channel is the largest is asked by comparing channels with one another, and
+    where two cases meet they agree. A compiler may compute what stands before this twice and round it in two ways;
+    a channel then equals no maximum, and a test for equality takes a wrong case. This one moves by the rounding.
+    """
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    value = jnp.maximum(jnp.maximum(red, green), blue)
+    chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
+    reddest, greener = (red >= green) & (red >= blue), green >= blue
+    between = jnp.where(reddest, green - blue, jnp.where(greener, blue - red, red - green))
+    between = between / jnp.where(chroma > 0.0, chroma, 1.0)  # a gray has no hue, and no chroma to show one
+    sixths = jnp.where(reddest, 0.0, jnp.where(greener, 2.0, 4.0)) + between + 6.0 * shift
+
+    def channel(first):  # of HSV, as three ramps: falls from `value` by at most the chroma, twice a turn
+        place = jnp.mod(first + sixths, 6.0)
+        return value - chroma * jnp.clip(jnp.minimum(place, 4.0 - place), 0.0, 1.0)
+
+    return jnp.clip(jnp.stack([channel(5.0), channel(3.0), channel(1.0)], axis=-1), 0.0, 1.0)
 
 
 def luma(image: jax.Array) -> jax.Array:

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from s4mim_jax.parallel.order_statistic import settled
+
 # Candidates for the aspect ratio. With the recipe's areas more than half of them are accepted on
 # average, so that all 32 fail less than once in 10^9 boxes; such a box takes the image's aspect.
 _CANDIDATES = 32
@@ -47,8 +49,9 @@ def _one_box(key, size, config):
     drawn = jax.random.uniform(key, (4 + 2 * _CANDIDATES,))
     chance, area, vertical, horizontal = drawn[:4]
     share = config.area[0] + (config.area[1] - config.area[0]) * area
-    box_height, box_width = _box_shape(drawn[4:4 + _CANDIDATES], drawn[4 + _CANDIDATES:], share, size,
-                                       config.aspect)
+    # Whole numbers that were rounded down: the position and the edges must be told the same ones.
+    box_height, box_width = settled(_box_shape(drawn[4:4 + _CANDIDATES], drawn[4 + _CANDIDATES:], share, size,
+                                               config.aspect))
     top = _position(vertical, height - box_height)
     left = _position(horizontal, width - box_width)
     rows, columns = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
@@ -74,7 +77,7 @@ def _box_shape(proposals, tests, share, size, aspect_range):
     # Positions per H * W; at most (1 - sqrt(share))^2, reached by a box shaped like the image.
     free = (1.0 - heights / height) * (1.0 - widths / width)
     most = jnp.square(1.0 - jnp.sqrt(share))
-    accepted = tests * most < free
+    accepted, heights, widths = settled((tests * most < free, heights, widths))
     first = jnp.argmax(accepted)
     fits = accepted[first]
     box_height = jnp.where(fits, heights[first], jnp.sqrt(share) * height)

@@ -1,0 +1,51 @@
+"""How long an update takes on this machine: measured, with the real network and the real images."""
+
+import time
+from typing import NamedTuple
+
+import jax
+
+UPDATES = 4  # timed; the first one is left out
+
+
+class Timing(NamedTuple):
+    """Seconds: of an update, input included; and of everything before the first one."""
+
+    step: float
+    start: float
+
+
+def measure(config) -> Timing:
+    """Compiles the training step of a config and makes a few updates, which are thrown away.
+
+    Raises:
+      InputError: a config or data that cannot be used; a step that does not fit the memory.
+    """
+    from s4mim_jax import data
+    from s4mim_jax.data.streams import training_batches
+    from s4mim_jax.parallel import check_batch, make_mesh
+    from s4mim_jax.planning import memory
+    from s4mim_jax.runs.class_weights import with_class_weights
+    from s4mim_jax.runs.feed import device_batches
+    from s4mim_jax.training import passes
+    from s4mim_jax.training.initial import create_state
+    from s4mim_jax.training.step import make_train_step
+    began = time.perf_counter()
+    source = data.open_source(config.data)
+    split = data.training_split(source, config.data.split, config.seed)
+    config = with_class_weights(config, source, split.labeled)
+    mesh, unlabeled = make_mesh(config), passes.plan(config.method).unlabeled
+    check_batch(config, mesh.size, unlabeled)
+    state = create_state(config, source.num_classes, mesh)
+    tables = data.check_samples(source, split.labeled + (split.unlabeled if unlabeled else ()))
+    batches = device_batches(training_batches(source, split, config, tables=tables, with_unlabeled=unlabeled), mesh)
+    batch = next(batches)
+    step = make_train_step(config, source.num_classes, mesh, donate=True).lower(state, batch).compile()
+    memory.check_compiled(config, memory.compiled_bytes(step))
+    state, metrics = step(state, batch)
+    jax.block_until_ready(metrics)
+    start, marked = time.perf_counter() - began, time.perf_counter()
+    for _ in range(UPDATES - 1):
+        state, metrics = step(state, next(batches))
+    jax.block_until_ready(metrics)
+    return Timing((time.perf_counter() - marked) / (UPDATES - 1), start)
