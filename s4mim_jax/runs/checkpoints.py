@@ -6,11 +6,7 @@ evaluation restores the first one only.
 """
 
 import asyncio
-import contextlib
-import json
 import logging as py_logging
-import os
-import re
 import sys
 
 import jax
@@ -20,7 +16,7 @@ from absl import logging
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import state_shardings
-from s4mim_jax.runs import storage
+from s4mim_jax.runs import damage, storage
 from s4mim_jax.runs.better_weights import preferred
 from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
 
@@ -138,7 +134,7 @@ class Checkpoints:
         step, where = self._manager.latest_step(), f'{self._folder}'
         try:
             with _reader(self._workdir) as manager:
-                _require_whole(self._workdir, step)
+                damage.require_whole(self._workdir, step)
                 manager.restore(step, args=ocp.args.Composite(loop=ocp.args.JsonRestore()))
                 _compare(manager, step, _items(state), self._folder)
             params = jax.tree_util.tree_leaves_with_path(network_parameters(state.params))
@@ -162,8 +158,8 @@ class Checkpoints:
         step = self._manager.latest_step()
         target = abstract_state(config, num_classes)
         items = _items(target)
-        _require_whole(self._workdir, step)
-        with _reading(self._workdir, step):
+        damage.require_whole(self._workdir, step)
+        with damage.reading(self._workdir, step):
             _compare(self._manager, step, items, self._manager.directory)
             placed = _items(state_shardings(target, mesh))
             restored = self._manager.restore(step, args=ocp.args.Composite(
@@ -201,7 +197,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
         weights = preferred(workdir, checkpoint)
     with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
-        _require_whole(workdir, step, ('weights',))
+        damage.require_whole(workdir, step, ('weights',))
         stored = manager.item_metadata(step)['weights'].tree
         target = _items(abstract_state(config, num_classes))['weights']
         if not stored.get('ema'):
@@ -211,7 +207,7 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
         _compare(manager, step, {'weights': target}, manager.directory)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         placed = jax.tree.map(lambda _: device, target)
-        with _reading(workdir, step):
+        with damage.reading(workdir, step):
             tree = manager.restore(step, args=ocp.args.Composite(
                 weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
@@ -246,8 +242,8 @@ def _find_step(manager, checkpoint, workdir) -> int:
     if checkpoint == 'latest':
         return steps[-1]
     if checkpoint == 'best':
-        _require_whole(workdir, steps[-1], ('loop',))
-        with _reading(workdir, steps[-1]):
+        damage.require_whole(workdir, steps[-1], ('loop',))
+        with damage.reading(workdir, steps[-1]):
             best = manager.restore(steps[-1], args=ocp.args.Composite(loop=ocp.args.JsonRestore())).loop['best_step']
         if best is not None and best not in steps:
             raise InputError(f'{workdir}: its best checkpoint, step {best}, is not in {storage.CHECKPOINTS}/\n'
@@ -257,58 +253,6 @@ def _find_step(manager, checkpoint, workdir) -> int:
         return int(checkpoint)
     raise InputError(f'--checkpoint={checkpoint}: not in {workdir}\n'
                      f'valid: best, latest, {", ".join(map(str, steps))}')
-
-
-# Files without which an item is of no use; a name with * stands for at least one.
-_PARTS = {'weights': ('_METADATA', 'manifest.ocdbt', 'd/*'), 'optimizer': ('_METADATA', 'manifest.ocdbt', 'd/*'),
-          'loop': ('metadata',)}
-
-
-def _require_whole(workdir, step: int, items=tuple(_PARTS)) -> None:
-    """Says what a checkpoint lacks that was copied in part.
-
-    Raises:
-      InputError: something.
-    """
-    folder = storage.absolute(workdir) / storage.CHECKPOINTS / str(step)
-    missing = []
-    for item in items:
-        if not (folder / item).is_dir():
-            missing.append(f'{item}/')
-            continue
-        for part in _PARTS[item]:
-            path = folder / item / part.removesuffix('/*')
-            if not path.exists() or (part.endswith('/*') and not any(path.iterdir())):
-                missing.append(f'{item}/{part}')
-        written = [path for path in (folder / item).iterdir() if path.name.startswith('ocdbt.process_')]
-        missing += [f'{item}/{path.name}/d/*' for path in written if not (path / 'd').is_dir()]
-        if not written and item != 'loop':
-            missing.append(f'{item}/ocdbt.process_*')
-    if missing:
-        raise InputError(f'{folder} is not whole: it lacks {", ".join(missing)}\n'
-                         'copy the folder with everything in it (rsync -a), or name another --checkpoint')
-
-
-@contextlib.contextmanager
-def _reading(workdir, step):
-    """Turns what a damaged checkpoint raises into a message."""
-    try:
-        yield
-    except Exception as error:
-        chain = [error]
-        while chain[-1].__cause__ or chain[-1].__context__:
-            chain.append(chain[-1].__cause__ or chain[-1].__context__)
-        damage = [e for e in chain if storage.is_failure(e) or isinstance(e, (KeyError, json.JSONDecodeError))]
-        if isinstance(error, InputError) or not damage:
-            raise
-        folder = storage.absolute(workdir) / storage.CHECKPOINTS / str(step)
-        files = re.findall(r'local file "([^"]*[^"/])"', ' '.join(str(e) for e in chain))
-        lacking = [name for name in files if not os.path.exists(name)]
-        what = (f'it lacks {lacking[0]}' if lacking else f'{files[-1]} is damaged or cut off' if files else
-                storage.reason(damage[-1]))
-        raise InputError(f'{folder} cannot be read: {what}\n'
-                         'if it was copied, copy the folder with everything in it (rsync -a); or name another '
-                         '--checkpoint') from error
 
 
 def _one_array(item, keys: list[str]):
