@@ -198,16 +198,16 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
     with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
         damage.require_whole(workdir, step, ('weights',))
-        stored = manager.item_metadata(step)['weights'].tree
-        target = _items(abstract_state(config, num_classes))['weights']
-        if not stored.get('ema'):
-            weights, target['ema'] = 'student', None
-        elif target['ema'] is None:  # config.method may be overridden; the folder decides
-            target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
-        _compare(manager, step, {'weights': target}, manager.directory)
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        placed = jax.tree.map(lambda _: device, target)
         with damage.reading(workdir, step):
+            stored = manager.item_metadata(step)['weights'].tree
+            target = _items(abstract_state(config, num_classes))['weights']
+            if not stored.get('ema'):
+                weights, target['ema'] = 'student', None
+            elif target['ema'] is None:  # config.method may be overridden; the folder decides
+                target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
+            _compare(manager, step, {'weights': target}, manager.directory)
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            placed = jax.tree.map(lambda _: device, target)
             tree = manager.restore(step, args=ocp.args.Composite(
                 weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
