@@ -49,6 +49,7 @@ def main(positional, config_file, overrides) -> int:
     left = []
     if values.pseudo_labels:
         from s4mim_jax.prediction import pseudo_label_files as pseudo_labels  # brings the readers of datasets
+        from s4mim_jax.runs import run_folder
         found = pseudo_labels.named_images(positional, output, left) if positional else None
     else:
         found = find_images(positional, output, left)
@@ -64,7 +65,8 @@ def main(positional, config_file, overrides) -> int:
     if values.pseudo_labels:
         threshold = 0.9 if values.ignore_below is None else values.ignore_below
         pseudo = pseudo_labels.PseudoLabels(output, threshold, predictor.classes, predictor.palette,
-                                            predictor.config.data.label_map)
+                                            predictor.config.data.label_map,
+                                            run_folder.read_json(Path(values.workdir) / 'run.json').get('masks'))
         pseudo.refuse_existing(names)
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,7 @@ def rare(tmp_path_factory):
 
 
 def seen_classes(source, samples):
-    from s4mim_jax.data.files.images import decode_mask
+    from s4mim_jax.data.files.mask_file import decode_mask
     return {int(v) for s in samples for v in np.unique(decode_mask(source.read_bytes(s.mask), s.id))}
 
 

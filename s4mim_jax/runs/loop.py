@@ -10,13 +10,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
-from s4mim_jax.config.encoder_sizes import feature_stride
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
@@ -85,7 +83,7 @@ class _Run:
         begun = Checkpoints.exist(workdir)
         if begun:
             self.config = config = with_precision(config, run_folder.precision_of(workdir))
-            run_folder.check_same_run(workdir, config, self.split)
+            run_folder.check_same_run(workdir, config, self.split, self.source)
         else:  # weights that do not fit end here, before the folder is made
             self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
@@ -310,7 +308,8 @@ class _Run:
         if self.look is not None:
             seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
             if self.monitor:
-                for name, picture in panels.draw(seen, self.source.palette).items():
+                for name, picture in panels.draw(
+                        seen, self.source.palette, self.passes.table.values()).items():
                     self.monitor.panel(self.completed, name, picture)
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
@@ -338,7 +337,8 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in (*self.source.notes, *as_lines(self.source.left_out))) +
+              + ''.join(f'{note}\n' for note in (*self.source.notes, *as_lines(self.source.left_out), *data.label_notes(
+                  self.source, split.labeled, self.tables))) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'
               + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')
@@ -351,10 +351,8 @@ class _Run:
                   f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
                  if config.method.class_weights else '')
               + f'network passes of a step:\n{passes.describe(config)}', flush=True)
-        for rate in without_reach(config.model, config.data.crop):
-            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the '
-                  f'side of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its '
-                  'outer taps learn nothing', flush=True)
+        for line in advice.warnings(config):
+            print(f'warning: {line}', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 

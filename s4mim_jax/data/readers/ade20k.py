@@ -5,7 +5,8 @@
 
 `data.dir` is the folder that holds these, or the parent of ADEChallengeData2016. In the official masks
 0 is void and value v is class v - 1. Masks that were shifted already (0..149 and 255, as UniMatch V2
-offers them) are recognised by their 255, which official ones never hold. `validation` serves as 'val'
+offers them) are recognised by their 255, which official ones never hold, and those by 150; `data.label_map`
+says it where no mask does. `validation` serves as 'val'
 and as 'test': the masks of the test images are not public.
 """
 
@@ -15,12 +16,13 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.files.images import IMAGE_SUFFIXES, decode_mask
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES
 from s4mim_jax.data.files.left_out import Tally
 from s4mim_jax.data.files.listing import list_files
 from s4mim_jax.data.files.text import read_lines
+from s4mim_jax.data.files.walk import walk
 from s4mim_jax.data.readers.mask_names import match_masks, unmatched
-from s4mim_jax.data.source import Sample, Source, make_source, read_file
+from s4mim_jax.data.source import Sample, Source, cache_dir, make_source, read_file
 
 NAMES_FILE = Path(__file__).with_name('ade20k_classes.txt')
 _ROWS = [line.split(' ', 4) for line in NAMES_FILE.read_text(encoding='utf-8').splitlines() if line[0] != '#']
@@ -30,7 +32,7 @@ OBJECTS = tuple(c for c, row in enumerate(_ROWS) if row[3] == 'object')  # the o
 
 # An official mask with 255 is none: 254 is outside the classes.
 FROM_OFFICIAL = {0: IGNORE, IGNORE: IGNORE - 1} | {v: v - 1 for v in range(1, len(CLASSES) + 1)}
-LOOKED_AT = 16  # masks that tell which kind they are
+LOOKED_AT = 16  # masks at first, then four times as many, until one tells which kind they are
 
 FOLDERS = {'train': 'training', 'val': 'validation'}
 
@@ -58,7 +60,7 @@ def open_ade20k(folder: Path, data) -> Source:
         splits['test'] = splits['val']
     names = root / 'objectInfo150.txt'
     return make_source(folder, data, read_names(names) if names.is_file() else CLASSES, PALETTE, splits,
-                       raw=None if _shifted(splits) else FROM_OFFICIAL, roots=tuple(dict.fromkeys((root, folder))),
+                       raw=_mapping(splits, folder, data), roots=tuple(dict.fromkeys((root, folder))),
                        left_out=tuple(left))
 
 
@@ -76,13 +78,29 @@ def read_names(path: Path) -> tuple[str, ...]:
     return tuple(names.values())
 
 
-def _shifted(splits: dict[str, tuple[Sample, ...]]) -> bool:
-    """Whether 255 occurs in masks from all over the dataset. Files that cannot be read are the check's."""
-    masks = [sample.mask for split in splits.values() for sample in split if sample.mask]
-    for path in masks[::max(len(masks) // LOOKED_AT, 1)]:
-        try:
-            if (decode_mask(read_file(path), path) == IGNORE).any():
-                return True
-        except InputError:
-            continue
-    return False
+def _mapping(splits: dict[str, tuple[Sample, ...]], folder: Path, data) -> dict[int, int] | None:
+    """Raw value -> class of the kind that the masks are: FROM_OFFICIAL, or None where they were shifted already.
+
+    The masks are looked at, from all over the dataset, until one holds a value that only one kind has: 255 those that
+    were shifted, 150 official ones. What is found is remembered as by the checks; they refuse a mask of the other kind.
+
+    Raises:
+      InputError: no mask of the whole dataset tells.
+    """
+    if data.label_map is not None:  # asked for
+        return FROM_OFFICIAL
+    masks = list(dict.fromkeys(s.mask for split in splits.values() for s in split if s.mask))
+    stride = max(len(masks) // LOOKED_AT, 1)
+    left, count = [mask for first in range(stride) for mask in masks[first::stride]], LOOKED_AT
+    while left:
+        part, left, count = left[:count], left[count:], 4 * count
+        facts, _ = walk([('mask', mask) for mask in part], read_file, base=str(folder),
+                        cache_dir=cache_dir(folder, data))
+        seen = {value for mask in facts.values() for value in mask.values}  # files that cannot be read are the check's
+        if seen & {IGNORE, len(CLASSES)}:
+            return None if IGNORE in seen else FROM_OFFICIAL
+    if not masks:
+        return FROM_OFFICIAL
+    raise InputError(f'{folder}: no mask of {len(masks)} holds 255 (void of masks that were shifted) or 150 (the last '
+                     'class of official ones), so it is open whether 0 is void or the first class\nset '
+                     '--config.data.label_map=1-150:0-149 (official masks) or 0-149:0-149 (shifted ones)')

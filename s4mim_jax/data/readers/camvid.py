@@ -10,8 +10,9 @@ import numpy as np
 
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import read_classes, read_colors
+from s4mim_jax.data.label_map import mask_lookup, require_targets
 from s4mim_jax.data.readers.folder import read_splits
-from s4mim_jax.data.source import Source, cache_dir, mask_lookup, require_targets
+from s4mim_jax.data.source import Source, cache_dir
 
 CLASSES = {
     'sky': (128, 128, 128), 'building': (128, 0, 0), 'pole': (192, 192, 128), 'road': (128, 64, 128),

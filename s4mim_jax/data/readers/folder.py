@@ -10,19 +10,23 @@ Without any of the three folders all of images/ is 'train'. Images may lie in fo
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check import mask_values
+from s4mim_jax.data.check.table import mask_values, refuse_only_ignore
 from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from s4mim_jax.data.files.left_out import LeftOut, Tally
 from s4mim_jax.data.files.listing import HIDDEN, is_hidden, list_files
+from s4mim_jax.data.files.mask_facts import MaskFacts
 from s4mim_jax.data.label_formats import open_export
+from s4mim_jax.data.label_map import mask_lookup, require_targets
+from s4mim_jax.data.mask_meaning import MaskMeaning
 from s4mim_jax.data.readers.mask_names import match_masks, reduced, unmatched
-from s4mim_jax.data.source import Sample, Source, cache_dir, mask_lookup, require_targets
+from s4mim_jax.data.source import Sample, Source, cache_dir
 
 SPLITS = ('train', 'val', 'test')
 
@@ -49,11 +53,17 @@ def open_folder(folder: Path, data) -> Source:
         classes, palette = read_classes(folder / 'classes.txt')
         require_targets(data.label_map, lookup, len(classes))
     else:
-        count = _count_classes(folder, splits, lookup, data)
-        classes, palette = tuple(f'class_{i}' for i in range(count)), voc_palette(count)
-    return Source(name=data.name, classes=classes, palette=palette, splits=splits, lookup=lookup,
-                  dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data),
-                  colors=read_colors(folder / 'classes.txt', data.mask_colors), left_out=left)
+        # Until the classes are counted, every number may be one, and no colour is theirs.
+        classes, palette = tuple(f'class_{i}' for i in range(IGNORE)), voc_palette(0)
+    source = Source(name=data.name, classes=classes, palette=palette, splits=splits, lookup=lookup,
+                    dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data),
+                    colors=read_colors(folder / 'classes.txt', data.mask_colors), mask_colors=data.mask_colors,
+                    label_map=data.label_map, left_out=left)
+    if len(classes) == IGNORE and not (folder / 'classes.txt').is_file():
+        count, notes = _count_classes(source)
+        source = replace(source, classes=classes[:count], palette=voc_palette(count), notes=source.notes + notes,
+                         masks=MaskMeaning())
+    return source
 
 
 def read_splits(folder: Path, images: str, masks: str, names: Sequence[str] = SPLITS,
@@ -123,15 +133,19 @@ def _beside_splits(folder: Path, pattern: str) -> tuple[LeftOut, ...]:
     return tally.result()
 
 
-def _count_classes(folder, splits, lookup, data) -> int:
-    """Number of classes of a dataset without classes.txt, from label_map or from the masks."""
-    if data.label_map is not None:
-        targets = {int(v) for v in lookup} - {IGNORE}
-        where = f'--config.data.label_map={data.label_map} maps to'
+def _count_classes(source: Source) -> tuple[int, tuple[str, ...]]:
+    """Number of classes of a dataset without classes.txt, from label_map or from the masks; and what seems odd."""
+    folder, notes = Path(source.dir), ()
+    if source.label_map is not None:
+        targets = {int(v) for v in source.lookup} - {IGNORE}
+        where = f'--config.data.label_map={source.label_map} maps to'
     else:
-        samples = [s for split in splits.values() for s in split]
-        targets = mask_values(samples, str(folder), cache_dir(folder, data)) - {IGNORE}
+        samples = [s for split in source.splits.values() for s in split]
+        targets = mask_values(source, samples) - {IGNORE}
         where = f'the masks in {folder / "masks"} hold the values'
+        if targets == {0}:  # of 0 and 255 alone there is more to say than that one class is none
+            refuse_only_ignore(source, [s for s in samples if s.mask], source.masks.facts)
+        notes = instance_note(source.masks.facts.values())
     if not targets:
         raise InputError(f'{folder}: no classes.txt, and no mask that would tell the classes\n'
                          f'write classes.txt, one `id name` a line, or add masks/train/ID.png')
@@ -140,4 +154,15 @@ def _count_classes(folder, splits, lookup, data) -> int:
         raise InputError(f'{folder} has no classes.txt and {where} {some}, which is not 0, 1, 2, ...\n'
                          f'write classes.txt, one `id name` a line, or map the values with '
                          f'--config.data.label_map, e.g. 0:0,{max(targets)}:1')
-    return len(targets)
+    return len(targets), notes
+
+
+def instance_note(masks: Iterable[MaskFacts]) -> tuple[str, ...]:
+    """A warning where the numbers seem to count objects: each mask holds 0, 1, .., k without a gap, to its own k."""
+    counts = [values for mask in masks if (values := [v for v in mask.values if v != IGNORE])]
+    tops = {values[-1] for values in counts}
+    if len(counts) < 3 or len(tops) < 3 or max(tops) < 4 or any(v != list(range(v[-1] + 1)) for v in counts):
+        return ()
+    return (f'WARNING: every mask holds the numbers 0, 1, 2, ... up to a number of its own (at most {max(tops)}), as '
+            f'masks of instances do; each number is a class here. If they count objects of one class: '
+            f'--config.data.label_map=0:0,1-{max(tops)}:1. If they are classes, name them in classes.txt',)
