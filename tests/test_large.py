@@ -6,8 +6,9 @@ import pytest
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.pixel_format import PLAIN
 from s4mim_jax.evaluation.inference import Protocol
-from s4mim_jax.evaluation.own_size import LONGEST, decide, interpolation_taps
+from s4mim_jax.evaluation.own_size import decide
 from s4mim_jax.evaluation.tiled import predict_tiled
+from s4mim_jax.models.resize import LONGEST, interpolation_taps
 from s4mim_jax.prediction.large import WHOLE_BYTES, WINDOW, estimated_bytes, windowed
 from s4mim_jax.prediction.predictor import Network, Predictor, Settings
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files import tiff
-from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES, orientation
 from s4mim_jax.data.files.left_out import LeftOut, Tally
 from s4mim_jax.data.files.listing import walk_files
 from s4mim_jax.views.normalize import as_rgb
@@ -156,23 +156,35 @@ def write_overlay(path: Path, image: np.ndarray, ids: np.ndarray, palette: np.nd
     Args:
       path: of a JPEG. image: uint8 [H, W, channels], see `views.as_rgb`. ids: uint8 [H, W]. palette: uint8 [C, 3].
     """
-    mixed = np.empty((*ids.shape, 3), np.uint8)
+    save_whole(Image.fromarray(mixed(image, ids, palette, where)), path, quality=92)
+
+
+def mixed(image: np.ndarray, ids: np.ndarray, palette: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
+    """What `write_overlay` writes, uint8 [H, W, 3]."""
+    result = np.empty((*ids.shape, 3), np.uint8)
     for start in range(0, len(ids), _STRIP):  # no second copy of a large image
         rows = slice(start, start + _STRIP)
         seen = as_rgb(image[rows])
         colored = (seen.astype(np.uint16) + palette[ids[rows]] + 1) // 2
-        mixed[rows] = colored if where is None else np.where(where[rows, :, None], colored, seen)
-    save_whole(Image.fromarray(mixed), path, quality=92)
+        result[rows] = colored if where is None else np.where(where[rows, :, None], colored, seen)
+    return result
 
 
 def pixel_count(path: Path) -> int:
     """Pixels of an image, by its header; 0 where that cannot be read, which decoding will report."""
+    height, width = header_size(path) or (0, 0)
+    return height * width
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) of an image upright, by its header; None where that cannot be read."""
     try:
         with open(path, 'rb') as file:
             if tiff.is_tiff(file.read(4)):
                 found = tiff.layout(str(path), str(path))
-                return found.height * found.width
+                return found.height, found.width
         with Image.open(path) as image:
-            return image.width * image.height
+            turned = orientation(image) >= 5
+            return (image.width, image.height) if turned else (image.height, image.width)
     except (InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0
+        return None
