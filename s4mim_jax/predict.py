@@ -7,6 +7,7 @@ python -m s4mim_jax.predict --workdir=runs/unimatch --output=pseudo --pseudo_lab
 """
 
 import collections
+import contextlib
 import os
 import sys
 import time
@@ -21,13 +22,15 @@ from s4mim_jax.config import command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import decode_image
-from s4mim_jax.prediction.files import find_images, name_results, pixel_count, write_results
+from s4mim_jax.prediction.files import find_images, header_size, name_results, pixel_count, write_results
 from s4mim_jax.prediction.loading import load
 from s4mim_jax.prediction.polygon_files import KINDS, PolygonFiles
 from s4mim_jax.prediction.predictor import Predictor
+from s4mim_jax.runs.waiting import counting
 
 _EVERY = 2.0  # seconds between lines of progress
 LARGE = 2 ** 23  # pixels of an image from which windows are recommended
+HEADERS = 1000  # files whose sizes are looked at before the first prediction
 PIXELS_AT_ONCE = 2 ** 25  # of images read ahead, or predicted together; at least one image, whatever its size
 
 
@@ -75,6 +78,10 @@ def main(positional, config_file, overrides) -> int:
     if values.polygons:
         polygons = PolygonFiles(values.polygons, output, predictor.classes, dict(zip(names, paths)),
                                 values.polygon_tolerance)
+    some = paths[::-(-len(paths) // HEADERS)]
+    advice = predictor.expect([size for size in map(header_size, some) if size])
+    if advice:
+        print(advice, file=sys.stderr, flush=True)
     failed = predict_files(predictor, paths, names, output, values.confidence, pseudo, polygons)
     return 1 if failed else 0
 
@@ -125,7 +132,9 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
                     failed.append(path)
                     print(message, file=sys.stderr, flush=True)
             told = told or _advise(readable, predictor.settings.protocol.mode)
-            found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
+            first = counting('the first images, for which the network is compiled', stream=sys.stderr, quiet=_EVERY)
+            with contextlib.nullcontext() if done else first:
+                found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
             while writing:  # of the batch before: no more than two batches are held
                 results.append(_written(writing.popleft(), output))
             for (_, name, image, _), (ids, top) in zip(readable, found):

@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from s4mim_jax.runs import panels
+from s4mim_jax.terms import class_wise_mim
 from s4mim_jax.views import MEAN, STD, normalize
 from s4mim_jax.views.masked import Masked
 
@@ -90,7 +91,8 @@ def as_bytes(normalized):
 
 
 @pytest.mark.parametrize('patch_norm', [False, True])
-def test_the_reconstruction_is_put_where_pixels_are_hidden_and_nowhere_else(patch_norm):
+def test_the_reconstruction_is_put_where_pixels_are_hidden_and_nowhere_else(patch_norm, monkeypatch):
+    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda scene: scene.reconstructed)
     config, image, s = scene(method__masks__w_photometric=True, method__mim__patch_norm=patch_norm)
     decoded = np.asarray(s.reconstructed['w_masked'], np.float64)
     if patch_norm:  # the decoder speaks of squares of mean 0 and deviation 1

@@ -11,13 +11,15 @@ from absl import app, flags, logging
 
 from s4mim_jax.config import shipped
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.extensions import module_names
 from s4mim_jax.config.overrides import assign
 
 CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
                'Any key can be overridden: --config.total_steps=200')
 
 
-COMPOSING = ('method.weighting',)  # keys that decide how a method is put together, not only how it runs
+# Keys that decide how a method is put together, not only how it runs.
+COMPOSING = ('method.weighting', 'method.modules')
 
 
 def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -129,9 +131,12 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
         if key == 'method.name':
             raise InputError('--config.method.name only labels a run; name the method after the colon: '
                              f'--config={name}:{value}')
-        if key in COMPOSING and str(config.method[key.removeprefix('method.')]) != value:
-            raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
-        assign(config, key, value)
+        if key in COMPOSING:
+            found = config.method[key.removeprefix('method.')]
+            if found not in (value, module_names(value)):
+                raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
+        else:
+            assign(config, key, value)
     return config.lock()
 
 

@@ -17,6 +17,15 @@ def feature_stride(model_config) -> int:
     return PATCHES.get(model_config.encoder, model_config.output_stride)
 
 
+def takes_padding(model_config) -> bool:
+    """Whether the network's outputs for an image do not change when it is padded (`models/extent.py`).
+
+    A ViT's do: its position table is resized to the image. So do those of networks whose operations nobody has checked.
+    """
+    return (model_config.encoder in ('resnet18', 'resnet34', 'resnet50', 'resnet101', 'mobilenet_v2', 'unet')
+            and model_config.decoder in ('deeplabv3plus', 'unet'))
+
+
 def evaluation_multiple(config) -> int:
     """What evaluation and prediction round the network's input to: `eval.multiple`, made to fit the encoder."""
     return math.lcm(config.eval.multiple, size_multiple(config.model))

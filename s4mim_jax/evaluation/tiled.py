@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from s4mim_jax.evaluation.inference import Protocol, window_starts
-from s4mim_jax.evaluation.own_size import interpolation_taps
+from s4mim_jax.models.resize import interpolation_taps
 
 _STRIP = 64  # rows of own pixels whose scores exist at once
 
@@ -88,8 +88,7 @@ def _finished_rows(look, image, protocol, batch) -> Iterator[np.ndarray]:
 
 
 def _taps(target: int, source: int, align_corners: bool):
-    return tuple(np.asarray(t) for t in interpolation_taps(
-        np.arange(target, dtype=np.int32), source, np.int32(target), align_corners))
+    return interpolation_taps(np.arange(target, dtype=np.int32), source, np.int32(target), align_corners, np)
 
 
 def _mix(values, first, second, weight):

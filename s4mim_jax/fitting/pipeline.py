@@ -45,6 +45,9 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
         raise InputError(f'--minutes={minutes:g}: must be above 0')
     began = time.monotonic()
     from s4mim_jax.runs.run_folder import prepare
+    inside = Path(output).resolve()
+    if inside == Path(folder).resolve() or Path(folder).resolve() in inside.parents:
+        raise InputError(f'--output={output}: lies in the dataset, {folder}\nvalid: a folder outside of it')
     output = Path(prepare(output))
     compilation_cache(str(output / LABELLED_ONLY))
     state = _read(output)

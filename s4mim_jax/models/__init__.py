@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.encoder_sizes import feature_stride, size_multiple
@@ -19,8 +20,8 @@ from s4mim_jax.models.resnet import RESNETS, STEMS
 from s4mim_jax.models.segmenter import Outputs, Segmenter
 from s4mim_jax.models.unet import unet_decoder, unet_encoder, up_steps
 
-__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'build_model', 'feature_stride',
-           'init_variables', 'resize_bilinear', 'size_multiple', 'validate']
+__all__ = ['DECODERS', 'ENCODERS', 'Outputs', 'Segmenter', 'build', 'build_model', 'feature_channels',
+           'feature_stride', 'init_variables', 'resize_bilinear', 'size_multiple', 'validate']
 
 ENCODERS = {'mobilenet_v2': mobilenet_v2, **dict.fromkeys(RESNETS, resnet_module.resnet),
             **dict.fromkeys(vit_module.VITS, vit_module.vit), 'unet': unet_encoder}
@@ -66,6 +67,14 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
 def build_model(config, num_classes: int, axis_name: str | None = None) -> Segmenter:
     """The network of a whole config, with its compute dtype; see `build`."""
     return build(config.model, num_classes, dtype=compute_dtype(config), axis_name=axis_name)
+
+
+def feature_channels(config) -> int:
+    """Channels of the encoder's last map, for a whole config; nothing is computed."""
+    model = build_model(config, 1)
+    image = jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), jnp.float32)
+    outputs = jax.eval_shape(lambda x: model.apply(model.init(jax.random.key(0), x), x), image)
+    return outputs.features[-1].shape[-1]
 
 
 def validate(model_config) -> None:

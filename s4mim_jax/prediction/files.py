@@ -8,7 +8,7 @@ from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files import tiff
-from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.images import IMAGE_SUFFIXES, orientation
 from s4mim_jax.views.normalize import as_rgb
 
 _STRIP = 256  # rows of an overlay that are mixed at once
@@ -132,12 +132,19 @@ def write_overlay(path: Path, image: np.ndarray, ids: np.ndarray, palette: np.nd
 
 def pixel_count(path: Path) -> int:
     """Pixels of an image, by its header; 0 where that cannot be read, which decoding will report."""
+    height, width = header_size(path) or (0, 0)
+    return height * width
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) of an image upright, by its header; None where that cannot be read."""
     try:
         with open(path, 'rb') as file:
             if tiff.is_tiff(file.read(4)):
                 found = tiff.layout(str(path), str(path))
-                return found.height * found.width
+                return found.height, found.width
         with Image.open(path) as image:
-            return image.width * image.height
+            turned = orientation(image) >= 5
+            return (image.width, image.height) if turned else (image.height, image.width)
     except (InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0
+        return None

@@ -11,6 +11,7 @@ from s4mim_jax.config.encoder_sizes import evaluation_multiple, nearest_multiple
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.pixel_format import PixelFormat, pixel_format
 from s4mim_jax.data.geometry import resize_image
+from s4mim_jax.data.shape_plan import FEW, Shapes
 from s4mim_jax.data.sizes import canvas_size
 from s4mim_jax.evaluation.inference import Protocol, protocol_from
 from s4mim_jax.evaluation.own_size import decide
@@ -39,14 +40,17 @@ class Settings(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The functions that see: both take uint8 [B, h, w, channels].
+    """The functions that see: all take uint8 [B, h, w, channels].
 
     values: -> float32 [B, h, w, C] of kind `protocol.kind`, for whole images. windows: -> probabilities of windows,
-    float32 [B, *window, C]; None where images are never cut.
+    float32 [B, *window, C]; None where images are never cut. padded: (images, seen, own, canvas, confidence) -> what
+    `decide` gives, of images that lie at the top left and are `seen` int32 [B, 2] large; None where a network, or how
+    it looks, does not take images with something around them.
     """
 
     values: Callable
     windows: Callable | None
+    padded: Callable | None = None
 
 
 def settings_from(config) -> Settings:
@@ -78,6 +82,7 @@ class Predictor:
         self.classes, self.palette = tuple(classes), np.asarray(palette, np.uint8)
         self.step, self.weights = step, weights
         self._see, protocol = see, settings.protocol
+        self._shapes, self._sizes = Shapes(), set()
 
         def choose(values, row, own, canvas, confidence):
             value = jax.lax.dynamic_slice_in_dim(values, row, 1)
@@ -121,11 +126,16 @@ class Predictor:
                                  f'{", RGB" if self.settings.pixels.plain else ""}')
             if kind != np.uint8:
                 images[number] = self.settings.pixels.to_bytes(image, f'images[{number}]')
+        self.expect([image.shape[:2] for image in images])
         groups: dict[tuple, list[int]] = {}
         for number, image in enumerate(images):
             groups.setdefault(self.settings.input_size(image.shape[:2]), []).append(number)
         results = [None] * len(images)
         for size, members in groups.items():
+            if self._padded(size, [images[n].shape[:2] for n in members]):
+                for number in members:
+                    results[number] = self._in_larger(images[number], size, confidence)
+                continue
             if self._tiled(size):
                 for number in members:
                     results[number] = self._by_windows(images[number], size, confidence)
@@ -137,11 +147,48 @@ class Predictor:
                     results[number] = result
         return results
 
+    def expect(self, sizes: Sequence[tuple[int, int]]) -> str | None:
+        """Says which (height, width) will come, so that few programs serve them all; `predict` does so for its images.
+
+        Returns:
+          None, or why every size at the network is compiled for, where there are more than a few.
+        """
+        self._sizes |= {self.settings.input_size(own) for own in sizes}
+        if self._see.padded is not None:
+            self._shapes.expect([self._vector(own) for own in sizes])
+            return None
+        protocol = self.settings.protocol
+        if len(self._sizes) <= FEW or protocol.mode == 'sliding' and not protocol.augmented:
+            return None
+        what = ('several scales or flips' if protocol.augmented else
+                'an exported model' if self.config is None else f'encoder {self.config.model.encoder}')
+        return f'{what}: the network is compiled for each of {len(self._sizes)} sizes; a data.resize makes them one'
+
+    def _vector(self, own):
+        """Size at the network and own size: what decides over the shapes of arrays."""
+        return *self.settings.input_size(own), *own
+
+    def _padded(self, size, owns) -> bool:
+        """Whether images of a size at the network go one by one into a larger array; else they share batches."""
+        if self._see.padded is None:
+            return False
+        return len(owns) == 1 or any(self._shapes.shape(self._vector(own))[:2] != size for own in owns)
+
+    def _in_larger(self, image, size, confidence):
+        own = image.shape[:2]
+        shape = self._shapes.shape(self._vector(own))
+        held = np.zeros((1, *shape[:2], self.settings.pixels.channels), np.uint8)
+        held[0, :size[0], :size[1]] = resize_image(image, size)
+        found = self._see.padded(held, np.array([size], np.int32), np.array([own], np.int32), shape[2:], confidence)
+        return tuple(a if a is None else np.asarray(a)[0, :own[0], :own[1]] for a in found)
+
     def _tiled(self, size) -> bool:
         protocol = self.settings.protocol
         if protocol.mode != 'sliding' or protocol.augmented or self._see.windows is None:
             return False
-        return self._see.values is None or 4 * size[0] * size[1] * len(self.classes) > TILED_FROM
+        if self._see.values is None or len(self._sizes) > FEW:  # windows have one size, whatever the image's
+            return True
+        return 4 * size[0] * size[1] * len(self.classes) > TILED_FROM
 
     def _by_windows(self, image, size, confidence):
         return predict_tiled(self._see.windows, resize_image(image, size), image.shape[:2], self.settings.protocol,
@@ -163,5 +210,5 @@ class Predictor:
         found = []
         for image, arrays in zip(images, waiting):
             height, width = image.shape[:2]
-            found.append(tuple(a if a is None else np.asarray(a[0])[:height, :width] for a in arrays))
+            found.append(tuple(a if a is None else np.asarray(a)[0, :height, :width] for a in arrays))
         return found

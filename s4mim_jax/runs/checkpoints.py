@@ -1,8 +1,8 @@
 """Checkpoints with Orbax: the latest and the best, in one folder, each written whole or not at all.
 
-A checkpoint has three items: `weights` (student, BatchNorm statistics, teacher), `optimizer` (step
-and optimiser state) and `loop` (JSON: the best score so far and the sums not logged yet), so that
-evaluation restores the first one only.
+A checkpoint has these items: `weights` (student, BatchNorm statistics, teacher), `optimizer` (step, optimiser
+state, heads of terms), `terms` where a term carries something from step to step, and `loop` (JSON: the best score so
+far and the sums not logged yet), so that evaluation restores the first one only.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.runs import storage
 from s4mim_jax.runs.better_weights import preferred
-from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
+from s4mim_jax.training.state import TrainState, abstract_state, network_parameters, term_states
 
 
 def _handlers() -> dict:
     """What reads each item; without them a manager that has not saved knows no metadata."""
     return {'weights': ocp.StandardCheckpointHandler(), 'optimizer': ocp.StandardCheckpointHandler(),
-            'loop': ocp.JsonCheckpointHandler()}
+            'terms': ocp.StandardCheckpointHandler(), 'loop': ocp.JsonCheckpointHandler()}
 
 
 def _not_a_traceback_of_orbax(record) -> bool:
@@ -116,17 +116,28 @@ class Checkpoints:
 
         Raises:
           InputError: the checkpoint is of another model, class count or optimiser.
+
+        A term that the checkpoint holds nothing of begins as in a new run.
         """
         step = self._manager.latest_step()
         target = abstract_state(config, num_classes)
         items = _items(target)
+        stored = set(self._manager.item_metadata(step).keys())
+        missing = bool(target.terms) and 'terms' not in stored
+        if missing:
+            del items['terms']
         _compare(self._manager, step, items, self._manager.directory)
-        placed = _items(state_shardings(target, mesh))
+        shardings = state_shardings(target, mesh)
+        placed = _items(shardings)
         restored = self._manager.restore(step, args=ocp.args.Composite(
             **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
             loop=ocp.args.JsonRestore()))
         self._policy.best_step = restored.loop['best_step']
-        return _state(restored), restored.loop
+        state = _state(restored)
+        if missing:
+            begin = jax.jit(lambda: term_states(config, num_classes), out_shardings=shardings.terms)
+            state = state.replace(terms=begin())
+        return state, restored.loop
 
     def wait(self) -> None:
         """Returns when everything that was started is on disk."""
@@ -212,13 +223,15 @@ def _items(state: TrainState) -> dict:
     beside = {n: v for n, v in state.params.items() if n not in network_parameters(state.params)}
     optimizer = {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state}
     return {'weights': {'params': network_parameters(state.params), 'batch_stats': state.batch_stats, 'ema': state.ema},
-            'optimizer': optimizer | ({'beside': beside} if beside else {})}
+            'optimizer': optimizer | ({'beside': beside} if beside else {}),
+            **({'terms': state.terms} if state.terms else {})}
 
 
 def _state(items) -> TrainState:
     params = items.weights['params'] | items.optimizer.get('beside', {})
+    carried = items['terms'] if 'terms' in items.keys() else {}
     return TrainState(items.optimizer['step'], items.optimizer['seed'], params, items.weights['batch_stats'],
-                      items.optimizer['opt_state'], items.weights['ema'])
+                      items.optimizer['opt_state'], items.weights['ema'], carried)
 
 
 def _with_shardings(tree, shardings):

@@ -1,5 +1,6 @@
 """The training loop. The order of operations inside it is the contract of a resume, see `_run`."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.runs.signals import StopRequest
 from s4mim_jax.runs.throughput import Progress
+from s4mim_jax.runs.waiting import counting
 from s4mim_jax.training import passes, watch
 from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
@@ -193,9 +195,9 @@ class _Run:
 
     def _compile(self, batch):
         started = time.perf_counter()
-        self._say('compiling the training step ...')
-        step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
-        step = step.lower(self.state, batch).compile()
+        with counting('compiling the training step') if self.main else contextlib.nullcontext():
+            step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
+            step = step.lower(self.state, batch).compile()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
                      'passes': passes.table(self.config)}
@@ -273,7 +275,8 @@ class _Run:
         if self.look is not None:
             seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
             if self.monitor:
-                for name, picture in panels.draw(seen, self.source.palette).items():
+                for name, picture in panels.draw(
+                        seen, self.source.palette, self.passes.table.values()).items():
                     self.monitor.panel(self.completed, name, picture)
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))

@@ -12,7 +12,7 @@ import ml_collections
 from etils.epath import Path
 
 from s4mim_jax import evaluation
-from s4mim_jax.config import base
+from s4mim_jax.config import adopt, base
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.overrides import assign
 from s4mim_jax.data.sizes import network_size
@@ -93,8 +93,9 @@ def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
       InputError: no run there, a key that this version does not know, or a bad override.
     """
     path = storage.locate(workdir) / 'config.json'
-    config = base()
-    _fill(config, read_json(path), path, '')
+    config, values = base(), read_json(path)
+    adopt(config, *values.get('method', {}).get('modules', ()))
+    _fill(config, values, path, '')
     for key, text in overrides:
         assign(config, key, text)
     return config.lock()
@@ -173,7 +174,7 @@ def _flat(tree, prefix='') -> dict:
         if isinstance(value, dict):
             flat |= _flat(value, f'{prefix}{key}.')
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + key] = json.loads(json.dumps(value))
     return flat
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from s4mim_jax import models
 from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.parallel import state_shardings
-from s4mim_jax.training.state import TrainState, abstract_state, assemble, pixel_decoder_parameters
+from s4mim_jax.training.state import TrainState, abstract_state, assemble, head_parameters
 from s4mim_jax.views.keys import stream
 
 
@@ -30,9 +30,7 @@ def initial_variables(config, num_classes: int) -> dict:
         variables = with_input_channels(model, variables, channels)
     else:
         variables = models.init_variables(model, stream(config.seed, 'init', 0), channels)
-    if not config.method.class_wise_mim:
-        return variables
-    return {**variables, 'params': {**variables['params'], 'pixel_decoder': pixel_decoder_parameters(config, model)}}
+    return {**variables, 'params': {**variables['params'], **head_parameters(config, num_classes)}}
 
 
 def create_state(config, num_classes: int, mesh=None) -> TrainState:
@@ -48,7 +46,7 @@ def create_state(config, num_classes: int, mesh=None) -> TrainState:
     variables = initial_variables(config, num_classes)
     variables = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), variables)
     seed = jnp.asarray(config.seed, jnp.uint32)
-    begin = lambda v, seed: assemble(config, v, seed)
+    begin = lambda v, seed: assemble(config, v, seed, num_classes)
     if mesh is None:
         return jax.jit(begin)(variables, seed)
     shardings = state_shardings(abstract_state(config, num_classes), mesh)
