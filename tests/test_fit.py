@@ -93,6 +93,13 @@ def test_steps_fill_the_time_and_short_times_stay_labelled_only():
     assert short.method == 'supervised' and 2.0 * steps <= 300 - 120 and 'do not pay' in ' '.join(short.lines())
 
 
+def test_updates_that_the_user_sets_are_those_of_both_trainings():
+    proposal = Proposal(CAMVID, rules.decide(CAMVID), [('total_steps', '70')], 'fixmatch_ema')
+    assert pipeline.budget(proposal, Timing(9.0, 200.0), 300.0) == 70 and proposal.method == 'fixmatch_ema'
+    config = proposal.config()
+    assert config.total_steps == 70 and config.eval.every == 17
+
+
 def test_tau_keeps_enough_of_the_pixels():
     assert rules.threshold({0.95: 0.5, 0.9: 0.6, 0.8: 0.7, 0.7: 0.8, 0.6: 0.9}) == 0.95
     assert rules.threshold({0.95: 0.1, 0.9: 0.2, 0.8: 0.41, 0.7: 0.5, 0.6: 0.6}) == 0.8
