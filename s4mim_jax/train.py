@@ -26,7 +26,10 @@ def main(positional, config_file, overrides) -> int:
     processes.initialize(WORKDIR.value)
     command_line.compilation_cache(WORKDIR.value)
     with processes.together():
+        from s4mim_jax.runs.first_weights import adapt
         from s4mim_jax.runs.loop import train  # brings the input pipeline with it
+        adapt(config, WORKDIR.value, command_line.fixed_keys(config_file, overrides))
+        validate(config)
         return train(config, WORKDIR.value)
 
 

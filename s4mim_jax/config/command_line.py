@@ -12,6 +12,7 @@ from absl import app, flags, logging
 from s4mim_jax.config import shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.extensions import module_names
+from s4mim_jax.config.methods import split_argument
 from s4mim_jax.config.overrides import assign
 
 CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
@@ -138,6 +139,12 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
         else:
             assign(config, key, value)
     return config.lock()
+
+
+def fixed_keys(text: str | None, overrides: list[tuple[str, str]]) -> set[str]:
+    """Dotted keys that a command line sets: by --config.KEY, or behind the method (`:fixmatch,model.stem=deep`)."""
+    settings = split_argument((text or '').partition(':')[2])[1:]
+    return {key for key, _ in overrides} | {setting.partition('=')[0].strip() for setting in settings}
 
 
 def compilation_cache(workdir: str) -> None:

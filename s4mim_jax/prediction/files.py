@@ -121,13 +121,18 @@ def write_overlay(path: Path, image: np.ndarray, ids: np.ndarray, palette: np.nd
     Args:
       path: of a JPEG. image: uint8 [H, W, channels], see `views.as_rgb`. ids: uint8 [H, W]. palette: uint8 [C, 3].
     """
-    mixed = np.empty((*ids.shape, 3), np.uint8)
+    Image.fromarray(mixed(image, ids, palette, where)).save(path, quality=92)
+
+
+def mixed(image: np.ndarray, ids: np.ndarray, palette: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
+    """What `write_overlay` writes, uint8 [H, W, 3]."""
+    result = np.empty((*ids.shape, 3), np.uint8)
     for start in range(0, len(ids), _STRIP):  # no second copy of a large image
         rows = slice(start, start + _STRIP)
         seen = as_rgb(image[rows])
         colored = (seen.astype(np.uint16) + palette[ids[rows]] + 1) // 2
-        mixed[rows] = colored if where is None else np.where(where[rows, :, None], colored, seen)
-    Image.fromarray(mixed).save(path, quality=92)
+        result[rows] = colored if where is None else np.where(where[rows, :, None], colored, seen)
+    return result
 
 
 def pixel_count(path: Path) -> int:

@@ -6,6 +6,7 @@ far and the sums not logged yet), so that evaluation restores the first one only
 """
 
 import asyncio
+import logging as levels
 import sys
 
 import jax
@@ -25,12 +26,12 @@ def _handlers() -> dict:
             'terms': ocp.StandardCheckpointHandler(), 'loop': ocp.JsonCheckpointHandler()}
 
 
-def _not_a_traceback_of_orbax(record) -> bool:
-    return not (record.exc_info and 'orbax' in record.pathname)
+def _not_what_orbax_tells(record) -> bool:
+    return 'orbax' not in record.pathname or (record.levelno > levels.WARNING and not record.exc_info)
 
 
-# Orbax logs each failure in each of its threads with a traceback and raises it as well; saying it once is enough.
-logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
+# Orbax warns of shardings that we know, and logs each failure in each of its threads beside raising it.
+logging.get_absl_logger().addFilter(_not_what_orbax_tells)
 
 
 class _QuietLoops:
