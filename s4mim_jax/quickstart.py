@@ -46,6 +46,8 @@ def main(positional, config_file, overrides) -> int:
     print(f'\npredictions of {name}', flush=True)
     photos = write_photos(folder / 'images', folder / name)
     call('predict', f'--workdir={folder / name}', f'--output={folder / "predictions"}', str(photos))
+    print('\nthe page that compares both', flush=True)
+    call('report', str(folder / named(HOST)), str(folder / name), f'--output={folder / "report"}')
     print(table(scores, folder, name, time.monotonic() - started), flush=True)
     return 0
 
@@ -86,7 +88,9 @@ def table(scores: dict, folder: Path, method: str, seconds: float) -> str:
         f'runs         {folder / named(HOST)}, {folder / method}',
         f'scores       {folder / named(HOST) / "eval" / "test.json"}, {folder / method / "eval" / "test.json"}',
         f'predictions  {folder / "predictions"} (class ids as PNG, overlays as JPEG)',
-        f'curves       tensorboard --logdir {folder}', f'time         {duration(seconds)}'])
+        f'page         {folder / "report" / "index.html"} (curves, classes, pictures; open it in a browser)',
+        f'curves       tensorboard --logdir {folder}', f'time         {duration(seconds)}', '',
+        'your own images:  python -m s4mim_jax.fit FOLDER --output=my_run    (docs/fit.md)'])
 
 
 if __name__ == '__main__':

@@ -30,6 +30,9 @@ def test_quickstart_trains_both_scores_both_and_writes_pictures(tmp_path):
     table = done.stdout[done.stdout.rindex('test split of shapes'):]
     assert all(f'{s["miou"]:.4f}' in table for s in scores.values()) and 'gain' in table
     assert len(list((out / 'predictions').glob('*_overlay.jpg'))) == 8
+    page = (out / 'report' / 'index.html').read_text()
+    assert 'maskmatch' in page and 'supervised' in page
+    assert done.stdout.rstrip().splitlines()[-1].startswith('your own images:  python -m s4mim_jax.fit FOLDER')
 
 
 @pytest.mark.parametrize('arguments', [['--steps=0'], ['stray'], ['--config=configs/shapes.py']])
