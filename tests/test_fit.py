@@ -18,7 +18,7 @@ from s4mim_jax.config.validation import validate
 from s4mim_jax.fitting import fingerprint, pipeline, rules
 from s4mim_jax.fitting.fingerprint import Fingerprint
 from s4mim_jax.fitting.pixels import PixelSettings
-from s4mim_jax.fitting.proposal import Proposal, propose
+from s4mim_jax.fitting.proposal import Proposal, fit_memory, propose
 from s4mim_jax.fitting.timing import Timing
 from s4mim_jax.fitting.weights import Weights
 
@@ -158,8 +158,6 @@ def test_the_config_auto_is_the_proposal_for_train(tmp_path, monkeypatch):
     assert config.method.name == 'unimatch' and config.method.tau == 0.7 and config.data.split == 'seeded:1/2'
     assert config.total_steps == int((600 - 30) / (0.5 * rules.RELATIVE_STEP['unimatch']))
     assert config.eval.every == 9 and config.model.encoder == 'resnet34' and config.model.pretrained is None
-    halved = [*overrides, ('data.split', 'seeded:1/2')]
-    assert load_config('configs/auto.py', halved).method.name == 'fixmatch_ema'
     assert load_config('configs/auto.py', overrides).method.name == 'supervised'  # every image has a mask
     with pytest.raises(InputError, match='--config.data.dir=FOLDER'):
         load_config('configs/auto.py:unimatch', [])
@@ -210,3 +208,11 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     s4mim_jax.fit(folder, tmp_path / 'run', minutes=20)
     assert capsys.readouterr().out.count('nothing to do') == 2
+
+
+def test_a_step_that_is_too_large_is_cut(monkeypatch):
+    sizes = iter((60e9, 30e9, 7e9))
+    monkeypatch.setattr('s4mim_jax.planning.hardware.step_bytes', lambda config, classes: next(sizes))
+    proposal = Proposal(CAMVID, rules.decide(CAMVID), method='fixmatch_ema')
+    fit_memory(proposal)
+    assert proposal.config().batch.accumulate == 4 and '55.9 GiB at once' in ' '.join(proposal.lines())

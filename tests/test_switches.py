@@ -212,8 +212,9 @@ def observe(config):
     batch = jax.tree.map(jnp.asarray, tiny.batch(with_partner))
     scene, _ = compose_scene(model, config, plan(config.method), Collectives(), student | {'params': params}, teacher,
                              batch, Draws(jnp.uint32(0), jnp.int32(4)))
+    decoded = reconstructed(scene) if config.method.class_wise_mim else {}
     seen = {f'{kind}/{name}': value for kind, values in (
-        ('image', scene.images), ('logits', scene.logits), ('reconstructed', reconstructed(scene) if config.method.class_wise_mim else {}),
+        ('image', scene.images), ('logits', scene.logits), ('reconstructed', decoded),
         ('visible', {name: copy.visible for name, copy in scene.masked.items()}),
         ('part', {name: copy.part for name, copy in scene.masked.items()}),
         ('loss', {name: _value(term.loss(scene), Collectives())

@@ -122,8 +122,8 @@ class Checkpoints:
         step = self._manager.latest_step()
         target = abstract_state(config, num_classes)
         items = _items(target)
-        stored = self._manager.item_metadata(step)['terms']
-        missing = bool(target.terms) and stored is None
+        stored = set(self._manager.item_metadata(step).keys())
+        missing = bool(target.terms) and 'terms' not in stored
         if missing:
             del items['terms']
         _compare(self._manager, step, items, self._manager.directory)
@@ -229,8 +229,9 @@ def _items(state: TrainState) -> dict:
 
 def _state(items) -> TrainState:
     params = items.weights['params'] | items.optimizer.get('beside', {})
+    carried = items['terms'] if 'terms' in items.keys() else {}
     return TrainState(items.optimizer['step'], items.optimizer['seed'], params, items.weights['batch_stats'],
-                      items.optimizer['opt_state'], items.weights['ema'], items.get('terms') or {})
+                      items.optimizer['opt_state'], items.weights['ema'], carried)
 
 
 def _with_shardings(tree, shardings):
