@@ -58,6 +58,8 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
     (dict(shares=(0.994, 0.006, 0.0)), {'method.class_balance': 'effective'}),
     (dict(devices=3), {'batch.labeled': 9, 'batch.unlabeled': 9}),
     (dict(platform='gpu'), {'data.crop': (256, 320)}),
+    (dict(weights=(Weights('/w/vit.pth', 'dinov3_vits16', ()),), platform='cpu'),
+     {'model.encoder': 'dinov3_vits16', 'model.decoder': 'dpt', 'data.crop': (128, 160)}),
     (dict(weights=(Weights('/w/vit.pth', 'dinov2_vits14', ()),)),
      {'model.encoder': 'dinov2_vits14', 'model.decoder': 'dpt', 'data.crop': (126, 168)}),
 ])
@@ -65,7 +67,7 @@ def test_the_rules_follow_the_dataset(change, expected):
     found = dataclasses.replace(CAMVID, **change)
     plan = decided(found)
     assert {key: plan.get(key) for key in expected} == expected
-    if 'platform' not in change:
+    if change.get('platform') != 'gpu':
         validate(Proposal(found, rules.decide(found)).config('fixmatch_ema'))
 
 
@@ -91,6 +93,13 @@ def test_steps_fill_the_time_and_short_times_stay_labelled_only():
     short = Proposal(CAMVID, rules.decide(CAMVID), method='fixmatch_ema')
     steps = pipeline.budget(short, Timing(2.0, 30.0), 300.0)
     assert short.method == 'supervised' and 2.0 * steps <= 300 - 120 and 'do not pay' in ' '.join(short.lines())
+
+
+def test_updates_that_the_user_sets_are_those_of_both_trainings():
+    proposal = Proposal(CAMVID, rules.decide(CAMVID), [('total_steps', '70')], 'fixmatch_ema')
+    assert pipeline.budget(proposal, Timing(9.0, 200.0), 300.0) == 70 and proposal.method == 'fixmatch_ema'
+    config = proposal.config()
+    assert config.total_steps == 70 and config.eval.every == 17
 
 
 def test_tau_keeps_enough_of_the_pixels():

@@ -73,6 +73,7 @@ GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 
 ALLOWED = {
     'ground': '',
     'parallel': '',
+    'onnx_graph': '',
     'models': 'parallel',
     'pretrained': 'models',
     'views': 'models parallel',
@@ -84,7 +85,7 @@ ALLOWED = {
     'config': 'terms views data',
     'planning': 'config data models parallel training',
     'runs': 'config data evaluation models parallel planning pretrained pseudo_labels terms training views',
-    'prediction': 'config data evaluation models pretrained runs views',
+    'prediction': 'config data evaluation models onnx_graph pretrained runs views',
     'reporting': 'config data prediction runs',
     'fitting': 'config data parallel planning prediction pretrained reporting runs training',
 }

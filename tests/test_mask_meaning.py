@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 from dataset_trees import data_config
-from mask_files import GREEN, TABLE, WHITE, encoded, palette_mask, squares, tiff_of_few_bits, write_dataset
+from mask_files import GREEN, RED, TABLE, WHITE, encoded, palette_mask, squares, tiff_of_few_bits, write_dataset
 from PIL import Image
 
 from s4mim_jax.config.errors import InputError
@@ -104,7 +104,7 @@ def test_gray_and_palette_masks_that_a_program_made_of_colours(tmp_path):
     table = np.array([[0, 0, 0], GREEN, WHITE], np.uint8)
     lines = '0 background 0 0 0\n1 tree 30 200 40\n2 road 255 255 255\n'
     for number, odd in enumerate((np.where(IDS[1] == 2, 255, 0).astype(np.uint8), Image.fromarray(IDS[1] == 2))):
-        masks = [palette_mask(IDS[0], (0, 1, 2), table), encoded(odd), IDS[2]]
+        masks = [palette_mask(IDS[0], (0, 1, 2), table), encoded(odd), palette_mask(IDS[2], (0, 1, 2), table)]
         root = write_dataset(tmp_path / str(number), masks, lines)
         refused(root, r't1.png: a gray mask beside palette masks .* gray level 255 is the colour of class road')
 
@@ -123,6 +123,27 @@ def test_one_bit_among_eight(tmp_path):
     refused(open_question, r't0.png: a mask of 1 bit a pixel beside masks of 8 bits such as \S*t1.png: is it 1, as '
             'stored, or 255, as shown')
     same(labels(open_question, label_map='0:0,1:1'), [things[0], void, things[2]])
+
+
+@pytest.mark.parametrize('color, lines, label_map', [
+    (WHITE, BINARY, '0:0,255:1'), (WHITE, '0 background 0 0 0\n1 thing 255 255 255\n', '0:0,255:1'),
+    (WHITE, '0 background 0 0 0\n1 thing 255 255 255\n', None), (RED, BINARY, '0:0,255:1'), (RED, BINARY, None)])
+def test_two_colours_as_palette_and_as_gray(tmp_path, color, lines, label_map):
+    """Half of the masks hold 0 and 255, half a palette of two colours: never the one half ignored in silence."""
+    two, things = np.array([[0, 0, 0], color], np.uint8), [(i > 0).astype(np.uint8) for i in IDS]
+    masks = [palette_mask(t, (0, 1), two) if n % 2 else t * 255 for n, t in enumerate(things)]
+    root = write_dataset(tmp_path, masks, lines)
+    if color == WHITE and label_map:
+        same(labels(root, label_map=label_map), things)
+    else:
+        refused(root, 'beside 0 is ignored|a gray mask beside palette masks', label_map=label_map)
+
+
+def test_a_label_map_of_numbers_leaves_colours_alone(tmp_path):
+    things, table = [(i > 0).astype(np.uint8) for i in IDS], np.array([[0, 0, 0], WHITE], np.uint8)
+    masks = [encoded(table[t]) if n % 2 else t * 255 for n, t in enumerate(things)]
+    root = write_dataset(tmp_path, masks, '0 background 0 0 0\n1 thing 255 255 255\n')
+    same(labels(root, label_map='0:0,255:1'), things)
 
 
 def test_one_bit_alone_follows_the_label_map(tmp_path):

@@ -2,9 +2,14 @@
 
 import math
 
-PATCH = 14
+PATCH = 14  # of DINOv2
 # Encoders that cut the image into squares and take whole squares only.
-PATCHES = dict.fromkeys(('dinov2_vits14', 'dinov2_vitb14', 'dinov2_vitl14', 'dinov2_vitg14'), PATCH)
+PATCHES = {
+    **dict.fromkeys(('dinov2_vits14', 'dinov2_vitb14', 'dinov2_vitl14', 'dinov2_vitg14'), PATCH),
+    **dict.fromkeys(('dinov3_vits16', 'dinov3_vits16plus', 'dinov3_vitb16', 'dinov3_vitl16', 'dinov3_vith16plus'), 16),
+}
+# Without BatchNorm, beside those: LayerNorm keeps no statistics.
+CONVNEXTS = ('dinov3_convnext_tiny', 'dinov3_convnext_small', 'dinov3_convnext_base', 'dinov3_convnext_large')
 
 
 def size_multiple(model_config) -> int:

@@ -81,6 +81,7 @@ def base() -> ml_collections.ConfigDict:
         align_corners=False,  # convention of every resize
         norm='batch',  # batch | group
         freeze_norm=False,  # encoder BatchNorm held at its running statistics
+        freeze_encoder=False,  # the whole encoder held: no gradient, no optimiser state, its statistics as they are
         width=64,  # channels of the first ResNet stage; 64 is the published network
         aspp_rates=(6, 12, 18), decoder_width=256, low_level_width=48,  # DeepLabV3+: dilations, channels
         unet_widths=(512, 256, 128, 64),  # per up-step, coarse to fine; fewer steps take the last ones

@@ -40,7 +40,7 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
-    method, *texts = _split(argument or default)
+    method, *texts = split_argument(argument or default)
     method = method or default  # ',weighting=equal' has settings alone
     host, *added = [name.strip() for name in method.split('+')]
     where = f'--config={Path(file).name}:{argument}'
@@ -80,7 +80,7 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
 
 def settings_of(argument: str) -> tuple[str, dict[str, str]]:
     """What stands behind the colon as (method, '' if none is named; settings by key)."""
-    method, *texts = _split(argument)
+    method, *texts = split_argument(argument)
     if '=' in method:
         method, texts = '', [method, *texts]
     return method, _settings(texts)
@@ -96,7 +96,7 @@ def _settings(texts: list[str]) -> dict[str, str]:
     return settings
 
 
-def _split(argument: str) -> list[str]:
+def split_argument(argument: str) -> list[str]:
     """Parts between commas, where commas inside brackets do not count: `crop=(96, 96)` is one part."""
     parts, depth = [''], 0
     for character in argument:

@@ -93,10 +93,11 @@ def validate(config) -> None:
     for key in ('optimizer.b1', 'optimizer.b2', 'optimizer.momentum'):
         if read(config, key) == 1:
             _refuse(config, key, 'must be below 1')
-    if config.model.freeze_norm and not config.model.pretrained:
-        raise InputError('--config.model.freeze_norm=true holds BatchNorm at the statistics of pretrained weights, '
-                         'but --config.model.pretrained is None\n'
-                         'name a weights file, or set --config.model.freeze_norm=false')
+    for key, held in (('freeze_norm', 'BatchNorm at the statistics'), ('freeze_encoder', 'the encoder at the values')):
+        if config.model[key] and not config.model.pretrained:
+            raise InputError(f'--config.model.{key}=true holds {held} of pretrained weights, '
+                             'but --config.model.pretrained is None\n'
+                             f'name a weights file, or set --config.model.{key}=false')
     if not terms.active(config.method):
         raise InputError('every loss term of config.method has weight 0: nothing to train\n'
                          f'terms: {", ".join(terms.table(config.method))}')

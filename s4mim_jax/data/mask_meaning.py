@@ -23,6 +23,7 @@ from s4mim_jax.data import mask_palettes
 from s4mim_jax.data.files.mask_colors import color_ids, unpacked
 from s4mim_jax.data.files.mask_facts import MaskFacts, facts_of
 from s4mim_jax.data.files.mask_file import StoredMask, read_mask
+from s4mim_jax.data.label_map import parse
 
 _OTHERS = 'the other masks of the dataset'
 UNKNOWN = -1  # label of a number or colour without a meaning
@@ -112,7 +113,7 @@ class MaskMeaning:
         entries = dict(zip(self.palette.values, self.palette.colors)) if self.palette else {}
         return {'read_as': 'colors' if reading.colors else 'numbers', 'levels': reading.levels,
                 'palette': {str(i): list(unpacked(code)) for i, code in sorted(entries.items())},
-                'values': [int(v) for v in source.lookup]}
+                'values': id_lookup(source) if reading.colors else [int(v) for v in source.lookup]}
 
     def adopt(self, record: dict | None) -> None:
         """Goes on with what a run has settled and recorded; None = a run of a version that recorded nothing."""
@@ -156,17 +157,43 @@ def check(source, reading: Reading, facts: Mapping[str, MaskFacts]) -> dict[str,
                 if f.form == 'gray' and some and UNKNOWN in labels_of(source, reading, f)}
     number = next((path for path, f in facts.items() if f.form == 'gray' and any(f.values)), None)
     problems = {path: no_colors(source, path, number) for path in colored}
-    if source.mask_colors == 'never':
-        return problems
-    return problems | mask_palettes.problems(source, {p: f for p, f in facts.items() if p not in problems},
-                                             levels=bool(reading.levels))
+    numbers = {path: f for path, f in facts.items() if path not in problems}
+    if source.mask_colors != 'never':
+        problems |= mask_palettes.problems(source, numbers, levels=bool(reading.levels))
+    return _classless(source, reading, numbers) | problems
+
+
+def _classless(source, reading: Reading, facts: Mapping[str, MaskFacts]) -> dict[str, str]:
+    """Masks of one form that teach nothing but 0, beside masks of another that teach more: their numbers differ."""
+    forms: dict[str, dict[str, set[int]]] = {}
+    for path, f in facts.items():
+        labels = {label for value, label in zip(numbers_of(source, reading, f), labels_of(source, reading, f)) if value}
+        if labels:
+            name = 'palette' if f.form == 'palette' else f'{f.bits}-bit gray' if f.bits < 8 else 'gray'
+            forms.setdefault(name, {})[path] = labels
+    taught = {name: set().union(*found.values()) != {IGNORE} for name, found in forms.items()}
+    other = next((name for name, some in taught.items() if some), None)
+    if other is None:
+        return {}
+    return {path: f'{path}: all that this and the other {name} masks hold beside 0 is ignored, but {other} masks such '
+                  f'as {next(iter(forms[other]))} show classes\n'
+                  'valid: masks of one kind, or --config.data.label_map with the numbers of both'
+            for name, found in forms.items() if not taught[name] for path in found}
+
+
+def id_lookup(source) -> list[int]:
+    """Id of a colour -> label: `data.label_map` where it is about ids; not where it is about numbers such as 255."""
+    mapped = {} if source.label_map is None else parse(source.label_map)
+    if source.label_map is None or any(v >= len(source.classes) and label != IGNORE for v, label in mapped.items()):
+        return list(range(256))
+    return source.lookup.tolist()
 
 
 def labels_of(source, reading: Reading, facts: MaskFacts) -> list[int]:
     """Label of each of the facts' values, or colours: a class, IGNORE, or UNKNOWN."""
     lookup, classes = source.lookup.tolist(), len(source.classes)
     if reading.colors:
-        ids = color_classes(source)
+        ids, lookup = color_classes(source), id_lookup(source)
         codes = [v * 0x010101 for v in facts.shown] if facts.form == 'gray' else facts.colors
         labels = [lookup[ids[code]] if code in ids else UNKNOWN for code in codes]
     elif facts.form == 'color':
@@ -239,7 +266,7 @@ def read_labels(source, data: bytes, name: str) -> np.ndarray:
 
 def _apply(source, mask: StoredMask, facts: MaskFacts, labels: list[int]) -> np.ndarray:
     if mask.numbers is None:
-        found = source.lookup[color_ids(mask.rgb, source.colors)[0]]
+        found = np.array(id_lookup(source), np.uint8)[color_ids(mask.rgb, source.colors)[0]]
     else:
         table = np.full(256, IGNORE, np.uint8)
         table[list(facts.values)] = labels
@@ -278,8 +305,8 @@ def _stored_or_shown(source, facts, differ) -> Reading | None:
     as_shown = set().union(*(s for _, s in few.values()))
     if listed is not None and (as_stored <= listed) != (as_shown <= listed):
         return stored if as_stored <= listed else levels
-    wrong = {r: bool(check(source, r, facts)) or any(UNKNOWN in labels_of(source, r, f) for f in facts.values())
-             for r in (stored, levels)}
+    wrong = {r: any(UNKNOWN in labels_of(source, r, f) for f in facts.values())
+             or bool(mask_palettes.problems(source, facts, levels=bool(r.levels))) for r in (stored, levels)}
     if wrong[stored] != wrong[levels]:
         return levels if wrong[stored] else stored
     others = {v for path, f in facts.items() if path not in differ for v in f.values if v}

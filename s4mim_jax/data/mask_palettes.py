@@ -41,7 +41,9 @@ def _entries(facts: MaskFacts) -> list[tuple[int, int]]:
 
 
 def _agrees(source, index: int, ids: set[int]) -> bool:
-    return index in ids or int(source.lookup[index]) in ids
+    """Whether an index means one of the ids: by its label, or as an id that a `data.label_map` gives another class."""
+    label = int(source.lookup[index])
+    return label in ids or index in ids and label != IGNORE
 
 
 def confirmed(source, facts: MaskFacts) -> bool:
@@ -103,7 +105,7 @@ def problems(source, facts: Mapping[str, MaskFacts], *, levels: bool) -> dict[st
                 elif other[0] != index:
                     found.setdefault(path, f'{path}: its palette gives the colour {unpacked(code)} to index {index}, '
                                      f'that of {other[1]} to {other[0]}\nvalid: {_remedy(source)}')
-    if any(None in f.shown for f in palettes.values()):
+    if any(None in f.shown or confirmed(source, f) for f in palettes.values()):
         found |= _gray_conflicts(source, {p: f for p, f in facts.items() if f.form == 'gray'}, next(iter(palettes)))
     return found
 
@@ -111,10 +113,12 @@ def problems(source, facts: Mapping[str, MaskFacts], *, levels: bool) -> dict[st
 def _gray_conflicts(source, gray: Mapping[str, MaskFacts], palette: str) -> dict[str, str]:
     """Gray masks beside palette ones that a program may have made of colours: their gray is the colour of a class."""
     owners, found = _owners(source), {}
+    numbers = {value for f in gray.values() for value in f.values}
     for path, f in gray.items():
         for value, shown in zip(f.values, f.shown):
             ids = owners.get(shown * 0x010101, set()) - {IGNORE}
-            if value and ids and not _agrees(source, value, ids):
+            # Where gray masks hold the class by its number too, they are numbers, and 255 means ignored.
+            if value and ids and not ids & numbers and not _agrees(source, value, ids):
                 found[path] = (f'{path}: a gray mask beside palette masks such as {palette}; its gray level {shown} is '
                                f'the colour of class {source.classes[min(ids)]}, its number {value} is not\n'
                                'valid: one kind of masks in a dataset')

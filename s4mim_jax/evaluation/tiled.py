@@ -55,6 +55,11 @@ def predict_tiled(look: Callable, image: np.ndarray, own: tuple[int, int], proto
     return ids, top
 
 
+def mean_scores(look: Callable, image: np.ndarray, protocol: Protocol, batch: int) -> np.ndarray:
+    """The windows' mean softmax at the network's size, all of it: float32 [h, w, C]. See `predict_tiled`."""
+    return np.concatenate(list(_finished_rows(look, image, protocol, batch)))
+
+
 def _finished_rows(look, image, protocol, batch) -> Iterator[np.ndarray]:
     """Rows of the windows' mean softmax from top to bottom: float32 [n, w, C]."""
     height, width, window = *image.shape[:2], protocol.window

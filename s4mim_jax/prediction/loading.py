@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from s4mim_jax import models
 from s4mim_jax.config.encoder_sizes import takes_padding
 from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
@@ -43,7 +44,8 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
     settings, apply_fn = settings_from(config), network(config, len(run['classes']))
     variables = place_variables(variables, local_mesh(1))
     see = networks(apply_fn, variables, settings, takes_padding(config.model))
-    return Predictor(see, settings, run['classes'], run['palette'], step, weights, config)
+    return Predictor(see, settings, run['classes'], run['palette'], step, weights, config,
+                     models.build_model(config, len(run['classes'])), variables)
 
 
 def networks(apply_fn, variables, settings: Settings, padding: bool) -> Network:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from s4mim_jax import terms
 from s4mim_jax.models import build_model
@@ -17,6 +18,9 @@ from s4mim_jax.views.normalize import as_rgb, denormalize, statistics
 from s4mim_jax.views.table import LABELED, VIEWS, WEAK, table
 
 VOID = (96, 96, 96)
+STRIPES = ((225, 225, 225), (150, 150, 150))  # of pixels that are not kept: no class is striped
+NAMES = {'x': 'image', 'w': 'weak view', 's1': 'strong view', 's2': 'strong view 2'}  # others stand as they are
+TITLE = 14  # pixels of height for the names of columns
 
 
 def make_look(config, num_classes: int, mesh) -> Callable:
@@ -83,7 +87,8 @@ def draw(seen: dict, palette: np.ndarray, rows=VIEWS) -> dict[str, np.ndarray]:
     """Pictures u8 [H, W, 3] by name, a row an image, columns in the order below; a name without columns is left out.
 
     seen: `make_look`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
-    pixels that are not kept black. rows: of the table of views, which says where a view is shown.
+    pixels that are not kept striped. rows: of the table of views, which says where a view is shown. The first row of a
+    picture holds the names of its columns.
 
     labeled: image, label, prediction. unlabeled: weak view, pseudo-label, its kept pixels (with a
     refinement: those kept without it first), strong view, its kept targets. masked: every masked copy
@@ -92,25 +97,39 @@ def draw(seen: dict, palette: np.ndarray, rows=VIEWS) -> dict[str, np.ndarray]:
     colors = np.full((256, 3), VOID, np.uint8)
     colors[:len(palette)] = palette
     paint = lambda name: colors[np.asarray(seen[name]).astype(np.uint8)]
-    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), 0)
+    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), _stripes(seen[mask].shape))
     columns = {'labeled': [], 'unlabeled': [], 'masked': []}
     for row in rows:
         name = row.name
         if not row.panel or name not in seen:
             continue
         into = columns[row.panel]
-        into.append(np.asarray(seen[name]))
+        into.append((NAMES.get(name, name), np.asarray(seen[name])))
         if row.panel == 'labeled':
-            into += [paint(f'{name}_label'), paint(f'{name}_prediction')]
+            into += [('label', paint(f'{name}_label')), ('prediction', paint(f'{name}_prediction'))]
         elif row.panel == 'unlabeled':
-            into += [] if row.cutmix else [paint(f'{name}_label')]
-            into += [marked(f'{name}_label', m) for m in (f'{name}_unrefined', f'{name}_kept') if m in seen]
+            into += [] if row.cutmix else [('pseudo-label', paint(f'{name}_label'))]
+            into += [(title, marked(f'{name}_label', f'{name}_{mask}'))
+                     for title, mask in (('kept, raw', 'unrefined'), ('kept', 'kept')) if f'{name}_{mask}' in seen]
         else:
-            into.append(paint(f'{name}_prediction'))
-            into += [np.asarray(seen[f'{name}_pixels'])] if f'{name}_pixels' in seen else []
+            into.append(('prediction', paint(f'{name}_prediction')))
+            into += [('reconstructed', np.asarray(seen[f'{name}_pixels']))] if f'{name}_pixels' in seen else []
     return {name: _grid(pictures) for name, pictures in columns.items() if pictures}
 
 
-def _grid(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:
-    padded = [np.pad(c, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for c in columns]
-    return np.concatenate(np.concatenate(padded, axis=2), axis=0)
+def _stripes(shape: tuple[int, ...]) -> np.ndarray:
+    """u8 [N, H, W, 3], diagonal stripes of STRIPES."""
+    rows, columns = np.indices(shape[1:])
+    return np.broadcast_to(np.array(STRIPES, np.uint8)[(rows + columns) // 3 % 2], (*shape, 3))
+
+
+def _grid(columns: list[tuple[str, np.ndarray]], gap: int = 2) -> np.ndarray:
+    padded = [np.pad(c, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for _, c in columns]
+    body = np.concatenate(np.concatenate(padded, axis=2), axis=0)
+    head = Image.new('RGB', (body.shape[1], TITLE), 'white')
+    for number, (title, _) in enumerate(columns):
+        width = padded[number].shape[2]
+        cell = Image.new('RGB', (width - gap, TITLE), 'white')  # a long name ends with its column
+        ImageDraw.Draw(cell).text((1, 0), title, fill='black', font=ImageFont.load_default(11))
+        head.paste(cell, (number * width, 0))
+    return np.concatenate([np.asarray(head), body])

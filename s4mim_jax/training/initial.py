@@ -20,12 +20,13 @@ def initial_variables(config, num_classes: int) -> dict:
     """
     model = models.build_model(config, num_classes)
     source, channels = config.model.pretrained, config.data.channels
+    say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
     if source and os.path.isdir(source):
         from s4mim_jax.runs import fine_tune  # brings the checkpoint library, needed only here
-        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels)
+        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels,
+                                            say=say)
     elif source:
         from s4mim_jax import pretrained  # readers are needed only here
-        say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
         variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed, say=say)
         variables = with_input_channels(model, variables, channels)
     else:

@@ -75,5 +75,8 @@ def make_optimizer(config) -> optax.GradientTransformation:
     }
     clip = optax.clip_by_global_norm(o.clip_norm) if o.clip_norm else optax.identity()
     heads = _scale_heads(o.head_multiplier) if o.head_multiplier != 1.0 else optax.identity()
-    return optax.chain(clip, *rules[o.name](), heads,
-                       optax.scale_by_schedule(lambda step: -peak * factor(step)))
+    chain = optax.chain(clip, *rules[o.name](), heads, optax.scale_by_schedule(lambda step: -peak * factor(step)))
+    if not config.model.freeze_encoder:
+        return chain
+    # Moments of a held encoder would take twice its memory.
+    return optax.multi_transform({'head': chain, 'encoder': optax.set_to_zero()}, parameter_groups)

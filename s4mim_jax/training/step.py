@@ -20,6 +20,7 @@ from s4mim_jax.parallel.mesh import AXES, BATCH
 from s4mim_jax.pseudo_labels import blend, decay_at, longest_decay
 from s4mim_jax.terms.weights import weight
 from s4mim_jax.training import watch
+from s4mim_jax.training.batch import check_batch
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
@@ -105,7 +106,9 @@ def _local_step(config, num_classes, collectives):
 
     def step(state: TrainState, batch):
         parts = config.batch.accumulate
-        batch = {k: batch[k] for k in (('labeled', 'unlabeled') if passes.unlabeled else ('labeled',))}
+        sides = ('labeled', 'unlabeled') if passes.unlabeled else ('labeled',)
+        check_batch(batch, sides)
+        batch = {side: batch[side] for side in sides}
         if parts == 1:
             gradients, (statistics, states), metrics = micro(
                 state.params, (state.batch_stats, state.terms), state.ema, batch, Draws(state.seed, state.step))

@@ -75,6 +75,28 @@ def decode_image(data: bytes, name: str, form: PixelFormat = PLAIN) -> np.ndarra
         if not tiff.is_tiff(data) or tiff.layout(data, name)[2:4] != (3, np.uint8):
             raise
         return tiff.turned(tiff.read(data, name), tiff.layout(data, name).orientation)  # YCbCr that Pillow cannot read
+    return _rgb(image, name)
+
+
+def picture_bands(image: Image.Image, name: str, form: PixelFormat = PLAIN) -> np.ndarray:
+    """What `decode_image` makes of the file of a Pillow image, which may have come from anywhere.
+
+    Raises:
+      InputError: damaged, or values or channels that the form does not take.
+    """
+    try:
+        image.load()
+    except _DAMAGED as error:
+        raise InputError(f'{name}: damaged image ({error})') from None
+    image = ImageOps.exif_transpose(image) if orientation(image) != 1 else image
+    if form.plain:
+        return _rgb(image, name)
+    values, alpha = _bands(image, b'', name)
+    return form.to_bytes(fit_bands(values, alpha, name, form), name)
+
+
+def _rgb(image: Image.Image, name: str) -> np.ndarray:
+    """Any mode of Pillow's -> uint8 [H, W, 3]."""
     if image.mode in ('RGB', 'RGBA', 'P', 'PA', 'CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
         return np.array(image.convert('RGB'))
     if image.mode in ('1', 'L', 'LA', 'La'):
@@ -132,7 +154,7 @@ def _bands(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool
     """What Pillow has read, [H, W, n], and whether the last band is alpha."""
     if image.mode in ('P', 'PA', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
         image = image.convert('RGB')
-    if image.format == 'PNG' and data[24] == 16 and image.mode in ('RGB', 'RGBA', 'LA'):
+    if image.format == 'PNG' and data[24:25] == b'\x10' and image.mode in ('RGB', 'RGBA', 'LA'):
         raise InputError(f'{name}: a PNG of several channels of 16 bits, of which Pillow reads 8\n'
                          'valid: save it as TIFF')
     values = _values(image)
