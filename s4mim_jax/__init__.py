@@ -6,6 +6,8 @@
 import importlib
 import importlib.metadata
 
+from s4mim_jax import former_paths
+
 # name -> where it lives. On demand: most of the package works without what `load` brings.
 _FACE = {'fit': 's4mim_jax.fit', 'get_config': 's4mim_jax.runs.named_config', 'load': 's4mim_jax.prediction.loading'}
 
@@ -15,6 +17,8 @@ try:
     __version__ = importlib.metadata.version('s4mim-jax')
 except importlib.metadata.PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = '0.1.0'
+
+former_paths.install()
 
 
 def __getattr__(name: str):

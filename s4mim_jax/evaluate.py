@@ -29,7 +29,7 @@ def main(positional, config_file, overrides) -> int:
     xla_flags.for_cpu()
     processes.initialize(values.workdir)
     command_line.compilation_cache(values.workdir)
-    with processes.together():
+    with processes.together(values.workdir):
         results = evaluate_all(values.workdir, values.checkpoint.split(','), values.weights.split(','), values.split,
                                overrides)
     if len(results) > 1 and jax.process_index() == 0:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.files.left_out import LeftOut
 from s4mim_jax.data.files.mask_colors import ColorTable
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
 from s4mim_jax.data.label_map import mask_lookup, require_targets
@@ -78,6 +79,8 @@ class Source:
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
+      left_out: what lies in the dataset's folders and is not used.
+      mask_folders: names of folders that stand for one another in the masks' paths of split lists.
       mask_colors, label_map: as in `config.data`; `open_source` sets them.
       masks: what their numbers and colours mean, settled by `check_samples` from the files, for all of them alike.
       notes: lines for the start-up text: how the files were read, and what was left out.
@@ -97,6 +100,8 @@ class Source:
     cache_dir: str | None = None
     pixels: PixelFormat = PLAIN
     colors: ColorTable | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    mask_folders: tuple[str, ...] = ()
     mask_colors: str = 'auto'
     label_map: str | None = None
     masks: MaskMeaning = field(default_factory=MaskMeaning)

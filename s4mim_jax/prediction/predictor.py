@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s4mim_jax.config.encoder_sizes import evaluation_multiple, nearest_multiple
+from s4mim_jax.config.encoder_sizes import evaluation_multiple, nearest_multiple, size_multiple
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.pixel_format import PixelFormat, pixel_format
 from s4mim_jax.data.geometry import resize_image
 from s4mim_jax.data.shape_plan import FEW, Shapes
@@ -16,8 +17,10 @@ from s4mim_jax.evaluation.inference import Protocol, protocol_from
 from s4mim_jax.evaluation.own_size import decide
 from s4mim_jax.evaluation.tiled import mean_scores, predict_tiled
 from s4mim_jax.models import resize_bilinear
+from s4mim_jax.models.resize import LONGEST
 from s4mim_jax.prediction.files import mixed
 from s4mim_jax.prediction.inputs import as_bytes, is_one
+from s4mim_jax.prediction.large import windowed
 
 # Scores of an image at the network's size, in bytes, from which `sliding` is worked off row by row.
 TILED_FROM = 2 ** 27
@@ -70,7 +73,7 @@ class Predictor:
     Each image goes through the network at the size that evaluation would use (`data.resize`,
     `eval.multiple`, `eval.mode`; `center_crop`, which leaves most of an image out, counts as `whole`)
     and its classes are decided at its own size. Large images under `sliding` take memory of their width, not of
-    their area times the classes, see `evaluation/tiled.py`.
+    their area times the classes, see `evaluation/tiled.py`; what is too large for `whole` is cut, see `large.py`.
 
     Attributes:
       settings: how images are taken. classes: C names. palette: uint8 [C, 3].
@@ -156,13 +159,14 @@ class Predictor:
             groups.setdefault(self.settings.input_size(image.shape[:2]), []).append(number)
         results = [None] * len(images)
         for size, members in groups.items():
-            if self._padded(size, [images[n].shape[:2] for n in members]):
+            cut = self.windows_of(size)
+            if cut is None and self._padded(size, [images[n].shape[:2] for n in members]):
                 for number in members:
                     results[number] = self._in_larger(images[number], size, confidence)
                 continue
-            if self._tiled(size):
+            if cut is not None:
                 for number in members:
-                    results[number] = self._by_windows(images[number], size, confidence)
+                    results[number] = self._by_windows(images[number], size, cut, confidence)
                 continue
             for start in range(0, len(members), self.settings.batch):
                 part = members[start:start + self.settings.batch]
@@ -206,17 +210,37 @@ class Predictor:
         found = self._see.padded(held, np.array([size], np.int32), np.array([own], np.int32), shape[2:], confidence)
         return tuple(a if a is None else np.asarray(a)[0, :own[0], :own[1]] for a in found)
 
-    def _tiled(self, size) -> bool:
-        protocol = self.settings.protocol
-        if protocol.mode != 'sliding' or protocol.augmented or self._see.windows is None:
-            return False
-        if self._see.values is None or len(self._sizes) > FEW:  # windows have one size, whatever the image's
-            return True
-        return 4 * size[0] * size[1] * len(self.classes) > TILED_FROM
+    def windows_of(self, size: tuple[int, int]) -> Protocol | None:
+        """How an image of (h, w) at the network is cut so that memory stays bounded; None = it is seen at once.
 
-    def _by_windows(self, image, size, confidence):
-        return predict_tiled(self._see.windows, resize_image(image, size), image.shape[:2], self.settings.protocol,
-                             self.settings.batch, confidence)
+        Raises:
+          InputError: a side, or looks at several scales of an image, that are beyond what can be cut.
+        """
+        protocol = self.settings.protocol
+        if max(size) >= LONGEST:
+            raise InputError(f'an image of {size[0]}x{size[1]} pixels: a side of {LONGEST} pixels or more\n'
+                             'valid: tiles of it')
+        if protocol.mode == 'sliding':
+            if protocol.augmented or self._see.windows is None:
+                return None
+            large = 4 * size[0] * size[1] * len(self.classes) > TILED_FROM
+            # Windows have one size, whatever the image's.
+            return protocol if self._see.values is None or len(self._sizes) > FEW or large else None
+        if self.config is None:  # an exported model takes the sizes that it was made for
+            return None
+        patch = size_multiple(self.config.model)
+        cut = windowed(protocol, size, len(self.classes), patch if patch > 1 else None)
+        if cut is not None and protocol.augmented:
+            raise InputError(f'an image of {size[0]}x{size[1]} pixels is too large for several looks at the whole of it'
+                             '\nset --config.eval.scales="(1.0,)" --config.eval.flip=False, or --config.data.resize')
+        return cut
+
+    def _by_windows(self, image, size, protocol, confidence):
+        return predict_tiled(self._see.windows, resize_image(image, size), image.shape[:2], protocol,
+                             self._windows_at_once(protocol), confidence)
+
+    def _windows_at_once(self, protocol):
+        return self.settings.batch if protocol is self.settings.protocol else 1  # those of `whole` are large
 
     def _scores(self, images):
         found = []
@@ -224,8 +248,10 @@ class Predictor:
             image = as_bytes(image, self.settings.pixels, f'images[{number}]')
             size, protocol = self.settings.input_size(image.shape[:2]), self.settings.protocol
             seen = resize_image(image, size)
-            if self._tiled(size):
-                values = mean_scores(self._see.windows, seen, protocol, self.settings.batch)
+            cut = self.windows_of(size)
+            if cut is not None:
+                protocol = cut
+                values = mean_scores(self._see.windows, seen, cut, self._windows_at_once(cut))
             else:
                 values = self._see.values(seen[None])[0]
             values = resize_bilinear(jnp.asarray(values)[None], image.shape[:2], protocol.align_corners)[0]

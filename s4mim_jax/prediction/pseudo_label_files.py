@@ -12,6 +12,7 @@ from s4mim_jax import data
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import voc_palette
+from s4mim_jax.data.files.listing import composed
 from s4mim_jax.data.label_map import mask_lookup
 from s4mim_jax.prediction.correction_page import write_page
 from s4mim_jax.prediction.files import clashing_files, find_images, write_overlay
@@ -45,18 +46,20 @@ def unlabelled_images(config) -> tuple[list[Path], list[str]]:
     return [Path(sample.image) for sample in rest], [sample.id for sample in rest]
 
 
-def named_images(arguments: Sequence[str], output: Path) -> tuple[list[Path], list[str]]:
+def named_images(arguments: Sequence[str], output: Path, left: list | None = None) -> tuple[list[Path], list[str]]:
     """Paths and ids of images and folders: the path below the folder without suffix, as in a dataset.
+
+    Args: as of `find_images`.
 
     Raises:
       InputError: as `find_images`; or two images whose results would have the same name.
     """
     names: dict[Path, str] = {}
     for argument in arguments:
-        folder = Path(argument).resolve()
-        for path in find_images([argument], output):
+        folder = Path(argument)
+        for path in find_images([argument], output, left):
             below = path.relative_to(folder) if folder in path.parents else Path(path.name)
-            names.setdefault(path, below.with_suffix('').as_posix())
+            names.setdefault(path, composed(below.with_suffix('').as_posix()))
     clash = clashing_files(names.values())
     if clash:
         first, second = [path for path, name in names.items() if name.lower() in clash][:2]
@@ -119,7 +122,7 @@ class PseudoLabels:
 
     def finish(self, entries: Sequence[Entry]) -> str:
         """Writes the list of images, least certain first: the order in which to correct them. Returns a summary."""
-        with open(self._output / LIST, 'w', newline='', encoding='utf-8') as file:
+        with open(self._output / LIST, 'w', newline='', encoding='utf-8', errors='surrogateescape') as file:
             writer = csv.writer(file)
             writer.writerow(['id', 'mean_confidence', 'share_kept'])
             for entry in sorted(entries, key=lambda e: (e.confidence, e.id)):

@@ -13,10 +13,11 @@ from s4mim_jax import data, evaluation, models
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
+from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import advice, better_weights, final_scores, panels, run_folder, writers
+from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -30,6 +31,8 @@ from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
 from s4mim_jax.training.step import make_train_step
 
+QUEUED = 8  # steps that an accelerator may be given in advance; a CPU one, which no transfer would keep waiting
+SHOWN_FIRST, SHOWN_EVERY = 2.0, 30.0  # seconds: steps that are slow, and between lines of progress
 NON_FINITE = 3  # exit status of a run whose loss is no number any more
 
 
@@ -44,18 +47,22 @@ def train(config, workdir) -> int:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
     """
     # With several processes JAX's runtime listens for SIGTERM itself.
-    with StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop:
-        return _Run(config, workdir, stop).run()
+    numbers = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
+    with (StopRequest(numbers, say=jax.process_index() == 0) as stop,
+          contextlib.ExitStack() as held):
+        return _Run(config, workdir, stop, held).run()
 
 
 class _Run:
     """What a run holds while it lasts: data, state, compiled step and where things are written."""
 
-    def __init__(self, config, workdir, stop):
+    def __init__(self, config, workdir, stop, held):
         self.began, self.first_step = time.perf_counter(), None
         self.config, self.stop = config, stop
         self.passes = passes.plan(config.method)
         # Everything that can be wrong is looked at before anything is written.
+        if jax.process_index() == 0:
+            lock.refuse_if_held(workdir)
         self.writers = writers.names(config.log.writers)
         self.source = data.open_source(config.data)
         self.split = data.training_split(self.source, config.data.split, config.seed)
@@ -83,11 +90,15 @@ class _Run:
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
+        lock.hold(workdir, held)
+        if Checkpoints.exist(workdir) != begun:
+            raise InputError(f'{workdir}: another training has written here since this one began; start it again')
         self.checkpoints = Checkpoints(self.folder)
         if begun:
             self.state, self.loop = self.checkpoints.restore(config, classes, self.mesh)
         self.completed = int(self.state.step)
         self.sums = Sums(self.loop['sums'])
+        self.read_back = False  # whether the first checkpoint of this start was found readable
         self.waiting = []  # metrics of steps whose values were not looked at yet
         self.main = jax.process_index() == 0
         self.warned = False  # of pseudo-labels that teach little, once a start
@@ -130,6 +141,8 @@ class _Run:
         5. obey a signal: save, if not just done, and leave.
         """
         config = self.config
+        self.ahead = 1 if jax.default_backend() == 'cpu' else QUEUED
+        self.started, self.shown = self.completed, time.monotonic()
         batches = device_batches(training_batches(
             self.source, self.split, config, tables=self.tables, start_step=self.completed,
             process_index=jax.process_index(), process_count=jax.process_count(),
@@ -146,12 +159,18 @@ class _Run:
             if self.first_step is None:
                 jax.block_until_ready(metrics)
                 self.first_step = time.perf_counter() - self.began
+                self.shown = time.monotonic()
                 self._say(f'first step after {self.first_step:.1f} s')
             self.waiting.append(metrics)
+            # Steps that queue up would run on after Ctrl-C, and nothing would be seen of them before the next log.
+            if len(self.waiting) > self.ahead:
+                jax.block_until_ready(self.waiting[-1 - self.ahead])
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
             if log:
                 self._log()
+            else:
+                self._show()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = self._agreed_signal(log or evaluate or save)
@@ -229,6 +248,7 @@ class _Run:
 
     def _log(self) -> None:
         self._look_at_metrics()
+        self.shown = time.monotonic()
         self.progress.pause()
         means = self.sums.take()
         factor = float(schedule(self.config)(self.completed - 1))
@@ -242,6 +262,20 @@ class _Run:
                 print(warning, flush=True)
             self.warned |= bool(warning)
         self.progress.begin()
+
+    def _show(self) -> None:
+        """Between two logs a line by the clock: when the third step is done, and every SHOWN_EVERY seconds."""
+        now = time.monotonic()
+        third = self.completed - self.started == self.ahead + 3 and now - self.shown > SHOWN_FIRST
+        if not (third or now - self.shown > SHOWN_EVERY) or len(self.waiting) <= self.ahead:
+            return
+        self.shown = now
+        if self.main:
+            self.progress.pause()
+            sums = Sums({})
+            sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
+            print(self.progress.line(sums.take()), flush=True)
+            self.progress.begin()
 
     def _compare_weights(self) -> None:
         """Scores student and teacher of the best checkpoint; the better one is what `predict` takes."""
@@ -289,6 +323,9 @@ class _Run:
     def _save(self) -> None:
         self.loop['sums'] = {name: list(pair) for name, pair in self.sums.values.items()}
         self.checkpoints.save(self.state, self.loop)
+        if not self.read_back:
+            self.checkpoints.read_back(self.state)
+            self.read_back = True
 
     def _describe(self) -> None:
         """Writes config.json and run.json and prints what the run is."""
@@ -301,7 +338,7 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in (*self.source.notes, *data.label_notes(
+              + ''.join(f'{note}\n' for note in (*self.source.notes, *as_lines(self.source.left_out), *data.label_notes(
                   self.source, split.labeled, self.tables))) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'

@@ -72,7 +72,7 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
     except InputError as error:
         problems.append(Finding('no evaluation', f'--config.eval.split={config.eval.split}', str(error), True))
     found = survey(source, groups, needed, decode=decode)
-    found.findings[:0] = problems
+    found.findings[:0] = problems + [Finding('not used', entry.where, str(entry), False) for entry in source.left_out]
     result = report.summary(source, config, split, found)
     print(report.as_text(source, result), flush=True)
     if output:

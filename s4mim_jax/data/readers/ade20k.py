@@ -17,8 +17,11 @@ import numpy as np
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.left_out import Tally
+from s4mim_jax.data.files.listing import list_files
+from s4mim_jax.data.files.text import read_lines
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.readers.folder import list_files
+from s4mim_jax.data.readers.mask_names import match_masks, unmatched
 from s4mim_jax.data.source import Sample, Source, cache_dir, make_source, read_file
 
 NAMES_FILE = Path(__file__).with_name('ade20k_classes.txt')
@@ -41,12 +44,15 @@ def open_ade20k(folder: Path, data) -> Source:
       InputError: no training images, or an objectInfo150.txt that does not name 150 classes.
     """
     root = next((r for r in (folder, folder / 'ADEChallengeData2016') if (r / 'images').is_dir()), folder)
-    splits = {}
+    splits, left = {}, []
     for split, name in FOLDERS.items():
-        masks = list_files(root / 'annotations' / name, ('.png',))
-        pictures = list_files(root / 'images' / name, IMAGE_SUFFIXES)
+        of_images, of_masks = Tally(root / 'images' / name), Tally(root / 'annotations' / name)
+        masks = list_files(of_masks.where, ('.png',), of_masks, once=False)
+        pictures = list_files(of_images.where, IMAGE_SUFFIXES, of_images)
+        found = match_masks(pictures, masks, of_masks)
+        left += [*of_images.result(), *unmatched(pictures, masks, found, of_images.where), *of_masks.result()]
         if pictures:
-            splits[split] = tuple(Sample(i, path, masks.get(i)) for i, path in sorted(pictures.items()))
+            splits[split] = tuple(Sample(i, path, found.get(i)) for i, path in sorted(pictures.items()))
     if 'train' not in splits:
         raise InputError(f'{root / "images/training"}: no training images\n'
                          f'valid: ADE_train_00000001.jpg, ... (the data folder is --config.data.dir)')
@@ -54,7 +60,8 @@ def open_ade20k(folder: Path, data) -> Source:
         splits['test'] = splits['val']
     names = root / 'objectInfo150.txt'
     return make_source(folder, data, read_names(names) if names.is_file() else CLASSES, PALETTE, splits,
-                       raw=_mapping(splits, folder, data), roots=tuple(dict.fromkeys((root, folder))))
+                       raw=_mapping(splits, folder, data), roots=tuple(dict.fromkeys((root, folder))),
+                       left_out=tuple(left))
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -63,7 +70,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     Raises:
       InputError: not the names of 150 classes in the order of their ids.
     """
-    rows = [line.split('\t') for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    rows = [line.split('\t') for line in read_lines(path) if line.strip()]
     names = {row[0].strip(): row[-1].split(',')[0].strip() for row in rows[1:]}
     if list(names) != [str(i + 1) for i in range(len(CLASSES))] or len(set(names.values())) != len(CLASSES):
         raise InputError(f'{path}: {len(names)} lines, not the different names of ids 1..{len(CLASSES)} in order\n'

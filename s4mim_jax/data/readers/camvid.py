@@ -28,7 +28,7 @@ def open_camvid(folder: Path, data) -> Source:
       InputError: no training images, or a bad classes.txt.
     """
     original = (folder / 'trainannot').is_dir()
-    splits = read_splits(folder, *(('{}', '{}annot') if original else ('images/{}', 'masks/{}')))
+    splits, left = read_splits(folder, *(('{}', '{}annot') if original else ('images/{}', 'masks/{}')))
     classes, palette = tuple(CLASSES), np.array(list(CLASSES.values()), np.uint8)
     if (folder / 'classes.txt').is_file():
         names, colors = read_classes(folder / 'classes.txt')
@@ -38,4 +38,4 @@ def open_camvid(folder: Path, data) -> Source:
     require_targets(data.label_map, lookup, len(classes))
     return Source(name=data.name, classes=classes, palette=palette, splits=splits, lookup=lookup,
                   dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data),
-                  colors=read_colors(folder / 'classes.txt', data.mask_colors))
+                  colors=read_colors(folder / 'classes.txt', data.mask_colors), left_out=left)

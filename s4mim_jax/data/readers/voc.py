@@ -22,7 +22,10 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.left_out import Tally
+from s4mim_jax.data.files.listing import composed, list_files
 from s4mim_jax.data.files.mask_colors import ColorTable, color_table
+from s4mim_jax.data.files.text import read_lines
 from s4mim_jax.data.source import Sample, Source, make_source
 
 CLASSES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
@@ -45,15 +48,15 @@ def open_voc(folder: Path, data) -> Source:
     if ':' in data.name and variant != 'aug':
         raise InputError(f'--config.data.name={data.name}: unknown variant {variant!r}\nvalid: voc, voc:aug')
     root = _root(folder)
-    names = {path.stem: path.name for path in (root / 'JPEGImages').iterdir()}
-    clean, augmented = ({path.stem: str(path) for path in (root / name).iterdir() if path.suffix == '.png'}
-                        if (root / name).is_dir() else {} for name in (CLEAN, AUGMENTED))
+    tally = Tally(root / 'JPEGImages')
+    images = list_files(tally.where, IMAGE_SUFFIXES, tally)
+    clean, augmented = (list_files(root / name, ('.png',), once=False) for name in (CLEAN, AUGMENTED))
     masks = clean | augmented if variant else augmented | clean
 
     def find(identity: str) -> Sample | None:
-        if identity not in names:
+        if identity not in images:
             return None
-        return Sample(identity, str(root / 'JPEGImages' / names[identity]), masks.get(identity))
+        return Sample(identity, images[identity], masks.get(identity))
 
     def held_out(identity: str) -> Sample | None:
         sample = find(identity)
@@ -68,7 +71,8 @@ def open_voc(folder: Path, data) -> Source:
     classes, palette = read_classes(named) if named else (CLASSES, voc_palette(len(CLASSES)))
     colors = read_colors(named, data.mask_colors) if named else _colors(data.mask_colors)
     return make_source(folder, data, classes, palette, {'train': train, 'val': val, 'test': val},
-                       roots=tuple(dict.fromkeys((root, folder))), find=find, colors=colors)
+                       roots=tuple(dict.fromkeys((root, folder))), find=find, colors=colors,
+                       left_out=tally.result(), mask_folders=(CLEAN, AUGMENTED))
 
 
 def _colors(mask_colors: str) -> ColorTable | None:
@@ -104,10 +108,9 @@ def _augmented(root: Path, val: set[str], masks: dict[str, str], find) -> tuple[
 
 
 def _read_list(path: Path, root: Path, find) -> tuple[Sample, ...]:
-    try:
-        lines = [line.split() for line in path.read_text(encoding='utf-8-sig').splitlines()]
-    except OSError:
-        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}') from None
+    if not path.is_file():
+        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}')
+    lines = [composed(line).split() for line in read_lines(path, bytes_kept=True)]
     identities = [_identity(words[0]) for words in lines if words]
     if not identities:
         raise InputError(f'{path}: empty; it lists the ids of split {path.stem!r}')
