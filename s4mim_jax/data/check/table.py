@@ -11,7 +11,7 @@ from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check.surprises import surprises
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.mask_meaning import labels_of, numbers_of, unknown_colors, unknown_values
+from s4mim_jax.data.mask_reading import labels_of, numbers_of, unknown_colors, unknown_values
 from s4mim_jax.data.source import Sample, Source
 
 _FROM_SOURCE = object()
