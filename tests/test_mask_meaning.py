@@ -76,6 +76,10 @@ def test_a_sorted_palette_of_voc_without_colours_in_classes_txt(tmp_path):
     same(labels(root), IDS)
 
 
+def test_a_palette_that_was_left_black_says_nothing(tmp_path):
+    same(labels(write_dataset(tmp_path, [palette_mask(i, (0, 1, 2), TABLE * 0) for i in IDS])), IDS)
+
+
 def test_a_palette_of_ones_own_is_read_by_its_indices(tmp_path):
     mine = np.array([[9, 9, 9], [1, 77, 200], [250, 250, 0]], np.uint8)
     same(labels(write_dataset(tmp_path, [palette_mask(i, (0, 1, 2), mine) for i in IDS])), IDS)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tiny
 
-from s4mim_jax.config.errors import InputError
 from s4mim_jax.training.optimizer import base_learning_rate, make_optimizer, parameter_groups, schedule
 
 
@@ -89,9 +88,9 @@ def test_learning_rate_scales_with_the_global_batch():
     assert base_learning_rate(config) == pytest.approx(0.4)
 
 
-def test_a_parameter_in_no_group_is_an_error():
-    with pytest.raises(InputError, match='teacher'):
-        parameter_groups({'teacher': {'w': jnp.zeros(2)}})
+def test_heads_of_terms_learn_as_the_decoder_does():
+    groups = parameter_groups({name: {'w': jnp.zeros(2)} for name in ('encoder', 'decoder', 'projection')})
+    assert groups == {'encoder': {'w': 'encoder'}, 'decoder': {'w': 'head'}, 'projection': {'w': 'head'}}
 
 
 @pytest.mark.parametrize('name', ['sgd', 'adamw'])

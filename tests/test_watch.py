@@ -170,7 +170,7 @@ def test_an_evaluation_without_pictures_still_logs_the_counts(monkeypatch, metho
     run = loop._Run.__new__(loop._Run)
     run.__dict__ |= {
         'config': config, 'passes': passes.plan(config.method), 'completed': 3, 'main': True, 'folder': None,
-        'mesh': None, 'evaluated': None, 'evaluated_table': None, 'loop': {'best_miou': None},
+        'mesh': None, 'evaluated': None, 'evaluated_table': None, 'writers': (), 'loop': {'best_miou': None},
         'source': SimpleNamespace(num_classes=2, classes=('a', 'b'), palette=np.zeros((2, 3), np.uint8)),
         'state': SimpleNamespace(variables=lambda weights: None, ema=None), 'checkpoints': Written()}
     assert run.run()

@@ -25,6 +25,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
     monkeypatch.setenv('XLA_FLAGS', '')
+    monkeypatch.delenv('S4MIM_XLA_FLAGS', raising=False)
     monkeypatch.setattr(xla_flags, 'PROCESSORS', (xla_flags.platform.machine(),))
     monkeypatch.setattr(xla_flags, '_jaxlib', lambda: '0.10.2')
     monkeypatch.setattr(xla_flags, '_try', lambda flag: asked.append(flag) or True)
@@ -46,6 +47,11 @@ def test_another_version_is_asked_anew(machine):
     machine.patch(xla_flags, '_jaxlib', lambda: '0.12.0.1')
     xla_flags.for_cpu()
     assert len(machine.asked) == 2 and len(json.loads(machine.kept.read_text())) == 2
+
+
+def test_it_can_be_switched_off(machine):
+    machine.set('S4MIM_XLA_FLAGS', 'off')
+    assert xla_flags.for_cpu() is None and os.environ['XLA_FLAGS'] == '' and machine.asked == []
 
 
 @pytest.mark.parametrize('value', ['', 'LIBRARY_FUSION_TYPE_DOT'])

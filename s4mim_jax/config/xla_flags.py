@@ -1,8 +1,8 @@
 """XLA's own flags for programs of the processor, set before JAX compiles for it.
 
-XLA:CPU of these versions hands products and convolutions to a library (YNN) that is slower than the code it had
-before: 1.3 times for products, 4 times for the kernel gradient of a convolution (benchmarks/torch_steps.py, docs/
-performance.md). A flag takes the work back. XLA ends the process when it meets a flag that it does not know, and it
+XLA:CPU of these versions hands products and convolutions to a library (YNN) that is slower for some shapes than the
+code it had before; a flag takes the work back. docs/performance.md tells what that gives and where it does not.
+S4MIM_XLA_FLAGS=off leaves XLA as it comes. XLA ends the process when it meets a flag that it does not know, and it
 reads every flag of the environment, so a child process tries the flag once for each version of jaxlib and its answer
 is kept. Needs no JAX: it has to come before.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 # jaxlib's version up to its second dot -> flag, as measured on x86-64; other versions and processors run as they come.
 MEASURED = {'0.10': '--xla_cpu_experimental_ynn_fusion_type=', '0.12': '--xla_cpu_experimental_ynn_fusion_type='}
+SWITCH = 'S4MIM_XLA_FLAGS'
 PROCESSORS = ('x86_64', 'AMD64')
 # A product and a convolution's kernel gradient: what the flag is about has to compile and to run.
 _TRIAL = '''
@@ -43,7 +44,7 @@ def for_cpu() -> str | None:
     """
     flag = MEASURED.get('.'.join(_jaxlib().split('.')[:2]))
     given = os.environ.get('XLA_FLAGS', '')
-    if flag is None or platform.machine() not in PROCESSORS or not _only_cpu():
+    if os.environ.get(SWITCH) == 'off' or flag is None or platform.machine() not in PROCESSORS or not _only_cpu():
         return None
     name = flag.partition('=')[0]
     if any(word.partition('=')[0] == name for word in given.split()) or not _known(flag):

@@ -61,8 +61,8 @@ def contradiction(source, facts: MaskFacts) -> tuple[int, int, int] | None:
     The colours that were given to the classes count one by one. Those that they are merely drawn in (VOC's) count only
     where every colour of the palette is one of them, and no `data.label_map` says what the numbers are.
     """
-    if facts.form != 'palette':
-        return None
+    if facts.form != 'palette' or len({code for _, code in _entries(facts)}) < len(_entries(facts)):
+        return None  # a palette that gives two indices one colour, such as one left black, says nothing
     owners = _owners(source)
     for index, code in _entries(facts):
         if code in owners and not _agrees(source, index, owners[code]):

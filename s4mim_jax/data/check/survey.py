@@ -15,7 +15,7 @@ from s4mim_jax.data.check.table import refuse_only_ignore, size_problem, valid_v
 from s4mim_jax.data.files.images import decode_image
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.mask_meaning import labels_of, unknown_colors, unknown_values, usable
+from s4mim_jax.data.mask_reading import labels_of, unknown_colors, unknown_values, usable
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.source import Sample, Source
 

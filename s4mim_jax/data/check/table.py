@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.check.surprises import surprises
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.mask_meaning import labels_of, numbers_of, unknown_colors, unknown_values
+from s4mim_jax.data.mask_reading import labels_of, numbers_of, unknown_colors, unknown_values
 from s4mim_jax.data.source import Sample, Source
 
 _FROM_SOURCE = object()
@@ -118,7 +119,8 @@ def mask_values(source: Source, samples: Iterable[Sample]) -> set[int]:
 
 def label_notes(source: Source, labeled: Iterable[Sample], table: Table) -> list[str]:
     """Lines for the start of training: how masks are read, where not as plain numbers, and what no label shows."""
-    labeled, notes = list(labeled), source.masks.notes(source)
+    labeled = list(labeled)
+    notes = source.masks.notes(source) + surprises(source, labeled)
     seen = {c for sample in labeled for c in table[sample].classes}
     absent = [name for number, name in enumerate(source.classes) if number not in seen]
     if absent and labeled:
