@@ -2,7 +2,7 @@
 
 The estimate of a step's memory is ours: what the layers of the network hand on, counted from shapes alone, for every
 image that is seen with a gradient, plus full-size logits, state and images. It lies some ten percent above what a
-compiled step needs (tests/test_hardware.py); `python -m s4mim_jax.plan` gives the compiler's own figure.
+compiled step needs (tests/planning/test_hardware.py); `python -m s4mim_jax.plan` gives the compiler's own figure.
 """
 
 import math
