@@ -233,7 +233,7 @@ def test_progress_says_rate_and_rest(capsys, monkeypatch):
     counter = progress.Progress('checking files', 10)
     for _ in range(4):
         counter.count()
-    assert capsys.readouterr().err == 'checking files: 3/10, 0/s, 14 s left\n'
+    assert capsys.readouterr().err == 'checking files: 3/10, 0.5/s, 14 s left\n'
 
 
 def test_a_rotated_tiff_has_its_decoded_size():

@@ -11,7 +11,6 @@ from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
@@ -19,10 +18,9 @@ from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
-from s4mim_jax.runs.class_weights import with_class_weights
-from s4mim_jax.runs.coherence import with_coherence_table
 from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
+from s4mim_jax.runs.resolve import resolve
 from s4mim_jax.runs.signals import StopRequest
 from s4mim_jax.runs.throughput import Progress
 from s4mim_jax.runs.waiting import counting
@@ -78,15 +76,13 @@ class _Run:
         if self.passes.unlabeled and not self.split.unlabeled:
             raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
                              f'{config.method.name} learns from them')
-        config = with_coherence_table(config, self.source, self.split.labeled)
-        self.config = config = with_class_weights(config, self.source, self.split.labeled)
         run_folder.check_writable(workdir)
         begun = Checkpoints.exist(workdir)
+        self.config = config = resolve(config, self.source, self.split.labeled,
+                                       run_folder.precision_of(workdir) if begun else None)
         if begun:
-            self.config = config = with_precision(config, run_folder.precision_of(workdir))
             run_folder.check_same_run(workdir, config, self.split, self.source)
         else:  # weights that do not fit end here, before the folder is made
-            self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
