@@ -22,6 +22,7 @@ from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.runs.resolve import resolve
 from s4mim_jax.runs.signals import StopRequest
+from s4mim_jax.runs.start_text import start_text
 from s4mim_jax.runs.throughput import Progress
 from s4mim_jax.runs.waiting import counting
 from s4mim_jax.training import passes, watch
@@ -331,23 +332,9 @@ class _Run:
         description = run_folder.describe_run(config, self.source, split, self.mesh, sizes)
         run_folder.write_json(self.folder / 'run.json', description)
         parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(self.state.params))
-        rate = base_learning_rate(config)
-        print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
-              f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in (*self.source.notes, *as_lines(self.source.left_out), *data.label_notes(
-                  self.source, split.labeled, self.tables))) +
-              f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
-              f'global batch {config.batch.labeled} labelled'
-              + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')
-              + f' in {config.batch.accumulate} micro-batch(es); the recipe\'s reference batch is '
-              f'{config.optimizer.reference_batch}, so the learning rate {config.optimizer.learning_rate:g} '
-              f'becomes {rate:g} (encoder) and {rate * config.optimizer.head_multiplier:g} (rest)\n'
-              f'{jax.device_count()} device(s) {jax.devices()[0].device_kind}, mesh {dict(self.mesh.shape)}, '
-              f'partition {config.partition}; evaluation {description["protocol"]}\n'
-              + (f'class weights ({config.method.class_balance}): ' + ', '.join(
-                  f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
-                 if config.method.class_weights else '')
-              + f'network passes of a step:\n{passes.describe(config)}', flush=True)
+        notes = (*self.source.notes, *as_lines(self.source.left_out),
+                 *data.label_notes(self.source, split.labeled, self.tables))
+        print(start_text(config, self.source, split, notes, self.mesh, description['protocol'], parameters), flush=True)
         for line in advice.warnings(config):
             print(f'warning: {line}', flush=True)
         if self.completed:

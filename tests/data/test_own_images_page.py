@@ -21,11 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def commands():
-    """[module, words] of every `python -m s4mim_jax.X` of the page, with $S filled in."""
+    """[module, words] of every `python -m s4mim_jax.X` of the page; none has a variable for a shell."""
     text = (ROOT / 'docs/own_images.md').read_text()
     lines = re.sub(r'\\\n\s*', '', '\n'.join(re.findall(r'^    (.*)$', text, re.M))).splitlines()
-    small = next(line for line in lines if line.startswith('S='))[2:].strip('"')
-    found = [shlex.split(line.replace('$S', small)) for line in lines if line.startswith('python -m')]
+    assert not any('$' in line for line in lines)
+    found = [shlex.split(line) for line in lines if line.startswith('python -m')]
     return [(words[2].removeprefix('s4mim_jax.'), words[3:]) for words in found]
 
 
