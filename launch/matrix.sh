@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs the core tests in an environment per pair of Python and JAX: launch/matrix.sh [--check] [PAIR...]
 #   PAIR     oldest, 3.11, 3.12, 3.13: a file of constraints/ each; newest is the last of them; none = all
-#   --check  leaves the table docs/platform_versions.md alone
+#   --check  leaves the table benchmarks/results/platform.md alone
 # UPGRADE=1 takes the newest versions that resolve, and writes constraints/PAIR.txt anew where the tests pass.
 # Environments are made in .matrix/PAIR (2.6 GB each) and used again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-table=docs/platform_versions.md
+table=benchmarks/results/platform.md
 if [ "${1:-}" = --check ]; then table=''; shift; fi
 known=(oldest 3.11 3.12 3.13)
 pairs=("$@")
@@ -26,7 +26,7 @@ for pair in "${pairs[@]}"; do
   if [ "$pair" = newest ]; then pair=${known[-1]}; fi
   case " ${known[*]} " in
     *" $pair "*) ;;
-    *) echo "error: launch/matrix.sh $pair: valid are ${known[*]}, newest" >&2; exit 2 ;;
+    *) echo "error: launch/matrix.sh $pair: valid are $(printf '%s, ' "${known[@]}")newest" >&2; exit 2 ;;
   esac
   version=$pair
   if [ "$pair" = oldest ]; then version=3.11; fi

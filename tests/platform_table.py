@@ -17,7 +17,7 @@ LEAD = """# Versions that were tested
 
 Written by `launch/matrix.sh`, a row for each file of `constraints/`: the core tests (`launch/test.sh core`), and of how
 many of 414,736 pixels the hue differs when it is found by equality and by order (`tests/hue_by_equality.py`, XLA's own
-flags; see [platform](platform.md)).
+flags; see docs/platform.md).
 
 """
 
@@ -46,9 +46,9 @@ def write(table: Path, new: list[str]) -> None:
             if line.startswith('| ') and cells[0] != COLUMNS[0]:
                 rows[cells[0]] = cells
     rows[new[0]] = new
-    lines = [COLUMNS, ['---'] * len(COLUMNS), *(rows[pair] for pair in sorted(rows, key=lambda p: (p != 'oldest', p)))]
-    text = ''.join('| ' + ' | '.join(cells) + ' |\n' for cells in lines).replace('| --- ', '|---').replace('---|\n', '---|\n')
-    table.write_text(LEAD + text, encoding='utf-8')
+    ordered = [rows[pair] for pair in sorted(rows, key=lambda pair: (pair != 'oldest', pair))]
+    lines = ['| ' + ' | '.join(cells) + ' |\n' for cells in (COLUMNS, *ordered)]
+    table.write_text(LEAD + ''.join([lines[0], '|---' * len(COLUMNS) + '|\n', *lines[1:]]), encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -18,8 +18,8 @@ except ModuleNotFoundError as error:
     if error.name != 'tensorflow':
         raise
     raise InputError('TensorFlow is not installed: reading datasets to train and evaluate needs it, gs://... too\n'
-                     'valid: an environment of launch/setup.sh with Python 3.11 to 3.13, for which it has wheels; this is '
-                     f'{sys.version_info[0]}.{sys.version_info[1]}') from None
+                     'valid: an environment of launch/setup.sh with Python 3.11 to 3.13, for which it has wheels; '
+                     f'this is {sys.version_info[0]}.{sys.version_info[1]}') from None
 
 for _kind in ('GPU', 'TPU'):
     tf.config.set_visible_devices([], _kind)
