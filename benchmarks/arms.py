@@ -25,6 +25,7 @@ FOUR = ('s4mc', 'maskmatch', 'masksup', 's4mim')  # the union is compared with e
 ARMS = {
     'supervised': Arm(f'supervised,{EMA}', None, FULL),
     'all labels': Arm(f'supervised,{EMA},split=all', 'supervised', SHORT),
+    'supervised, from scratch': Arm(f'supervised,{EMA},model.pretrained=None', 'supervised', FULL),
     'fixmatch': Arm(f'fixmatch,{HOST}', 'supervised', FULL),
     's4mc': Arm(S4MC, 'fixmatch', SHORT),
     'maskmatch': Arm(MASKMATCH, 'fixmatch', SHORT),

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up and runs the tests: the fast ones (under 20 minutes), with --all the slow ones too (under 60), with core
 # what the platform may change: views, pseudo-labels, terms, the step (under 2).
+# What they compile is kept in .pytest_cache, by processor, and found again by the next run.
 # Further arguments go to pytest: launch/test.sh -k cutmix; -n 0 runs them one after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."

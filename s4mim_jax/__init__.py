@@ -1,14 +1,31 @@
-"""Semi-supervised semantic segmentation in JAX."""
+"""Semi-supervised semantic segmentation in JAX.
 
-__all__ = ['fit', 'load']
+`get_config` gives a config, `fit` trains on a folder, `load` brings a trained network; `docs/python_api.md` shows them.
+"""
+
+import importlib
+import importlib.metadata
+
+from s4mim_jax import former_paths
+
+# name -> where it lives. On demand: most of the package works without what `load` brings.
+_FACE = {'fit': 's4mim_jax.fit', 'get_config': 's4mim_jax.runs.named_config', 'load': 's4mim_jax.prediction.loading'}
+
+__all__ = ['__version__', 'fit', 'get_config', 'load']
+
+try:
+    __version__ = importlib.metadata.version('s4mim-jax')
+except importlib.metadata.PackageNotFoundError:  # a checkout on the path, not installed
+    __version__ = '0.1.0'
+
+former_paths.install()
 
 
 def __getattr__(name: str):
-    # On demand: most of the package works without the checkpoint library that `load` brings.
-    if name == 'load':
-        from s4mim_jax.prediction.loading import load
-        return load
-    if name == 'fit':
-        from s4mim_jax.fit import fit
-        return fit
+    if name in _FACE:
+        return getattr(importlib.import_module(_FACE[name]), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -16,7 +16,7 @@ from absl import flags
 
 from s4mim_jax import models
 from s4mim_jax.config import base, command_line
-from s4mim_jax.config.encoder_sizes import nearest_multiple, size_multiple
+from s4mim_jax.config.encoder_sizes import PATCHES, nearest_multiple, size_multiple
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.initial import leaf_shapes
 from s4mim_jax.models.resnet import RESNETS
@@ -72,8 +72,10 @@ def rows(model_config, num_classes: int = CLASSES, size: tuple[int, int] = SIZE,
 def paired(model_config, encoder: str, decoder: str):
     """A copy of config.model with another pair, without the keys that only the former encoder had."""
     config = model_config.copy_and_resolve_references()
-    config.update(dict(encoder=encoder, decoder=decoder, pretrained=None, freeze_norm=False))
+    config.update(dict(encoder=encoder, decoder=decoder, pretrained=None, freeze_norm=False, freeze_encoder=False))
     if encoder not in VITS:
+        config.update(registers=0, positions=None)
+    if encoder not in PATCHES:
         config.update({key: 0 if key == 'registers' else None for key in KEYS})
     if encoder not in RESNETS or len(config.multi_grid or ()) != RESNETS[encoder][0][-1]:
         config.multi_grid = None

@@ -29,7 +29,7 @@ def main(positional, config_file, overrides) -> int:
     xla_flags.for_cpu()
     processes.initialize(values.workdir)
     command_line.compilation_cache(values.workdir)
-    with processes.together():
+    with processes.together(values.workdir):
         results = evaluate_all(values.workdir, values.checkpoint.split(','), values.weights.split(','), values.split,
                                overrides)
     if len(results) > 1 and jax.process_index() == 0:
@@ -88,12 +88,20 @@ def evaluate_run(workdir, checkpoint: str = 'best', weights: str = 'teacher', sp
     from s4mim_jax.runs import checkpoints, run_folder
     config = run_folder.read_config(workdir, overrides)
     validate(config)
-    classes = run_folder.read_json(Path(workdir) / 'run.json')['classes']
+    run = run_folder.read_json(Path(workdir) / 'run.json')
+    classes = run['classes']
     source = data.open_source(config.data)
+    source.masks.adopt(run.get('masks'))
     if list(source.classes) != classes:
         raise InputError(f'{source.dir}: its {source.num_classes} classes are not the {len(classes)} of the '
                          'run\n'
                          f'run: {_some(classes)}\ndata: {_some(source.classes)}')
+    palette = [[int(v) for v in color] for color in source.palette]
+    if (run.get('masks') or {}).get('read_as') == 'colors' and run['palette'] != palette:
+        number = next(i for i, (a, b) in enumerate(zip(run['palette'], palette)) if a != b)
+        raise InputError(f'{source.dir}: class {classes[number]!r} has the colour {tuple(palette[number])}, in the run '
+                         f'{tuple(run["palette"][number])}, and its masks are read by colour\n'
+                         'valid: the colours of the run')
     samples = data.evaluation_split(source, split)
     table = data.check_samples(source, samples)
     variables, step, weights = checkpoints.restore_weights(workdir, config, len(classes), checkpoint, weights)

@@ -1,7 +1,10 @@
 """Writes a trained run as a folder that predicts without its config, checkpoints and the networks' code.
 
     python -m s4mim_jax.export --workdir=runs/unimatch --output=model [--sizes=480x640,720x960] [--platforms=cpu,cuda]
+    python -m s4mim_jax.export --workdir=runs/unimatch --output=model --format=onnx
     python -m s4mim_jax.predict --workdir=model --output=predictions photos/
+
+--format=jax (the default) writes jax.export artefacts, --format=onnx files for onnxruntime and whatever reads ONNX.
 
 A network is exported for fixed heights and widths and any number of images: those of `data.resize`, the window of
 `--config.eval.mode=sliding`, which takes images of any size, or else --sizes, by default the sizes of the run's
@@ -26,29 +29,37 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import compute_dtype
 from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.inference import class_values, window_values
+from s4mim_jax.prediction import onnx_files
 from s4mim_jax.prediction.exported import FORMAT, MODEL, NETWORKS, WEIGHTS, describe_settings, is_export
 from s4mim_jax.prediction.predictor import Settings, settings_from
 from s4mim_jax.pretrained.readers import write_weights
 from s4mim_jax.runs import checkpoints, run_folder
 
 PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'cuda': 'cuda', 'tpu': 'tpu'}  # asked for -> jax.export's name
+FORMATS = ('jax', 'onnx')
 BACKENDS = {'cpu': 'cpu', 'cuda': 'gpu', 'tpu': 'tpu'}  # jax.export's name -> jax.default_backend()
 
 
 def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teacher', overrides=(),
-               sizes: list[tuple[int, int]] = (), platforms: tuple[str, ...] = ()) -> dict:
+               sizes: list[tuple[int, int]] = (), platforms: tuple[str, ...] = (), format: str = 'jax') -> dict:
     """Writes the folder `output`, replacing an earlier export in it; returns what model.json holds.
 
     Args:
       workdir, checkpoint, weights, overrides: as `s4mim_jax.load` takes them.
       sizes: (height, width) at the network, for images that are seen whole; () = those of the run.
-      platforms: of PLATFORMS; () = where JAX runs by default.
+      platforms: of PLATFORMS; () = where JAX runs by default. Only for 'jax'.
+      format: 'jax' or 'onnx'; ONNX files are float32 and hold their weights.
 
     Raises:
-      InputError: no such run, checkpoint, weights or platform; no sizes known, or sizes that do not fit; a folder
+      InputError: no such run, checkpoint, weights, platform or format; the package onnx is missing; no sizes known,
+        or sizes that do not fit; a folder
         that holds something else or cannot be written.
     """
     output = Path(output)
+    if format not in FORMATS:
+        raise InputError(f'--format={format}: unknown\nvalid: {", ".join(FORMATS)}')
+    if format == 'onnx' and platforms:
+        raise InputError(f'--platforms={",".join(platforms)}: an ONNX file is for every platform; leave it out')
     if output.exists() and not (output.is_dir() and (is_export(output) or not any(output.iterdir()))):
         raise InputError(f'--output={output} holds something else; name a new folder')
     config = run_folder.read_config(workdir, overrides)
@@ -56,7 +67,7 @@ def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teache
     run = run_folder.read_json(Path(workdir) / 'run.json')
     settings = settings_from(config)
     sizes = choose_sizes(settings, sizes, run.get('input_sizes'), workdir)
-    chosen = _platforms(platforms)
+    chosen = _platforms(platforms) if format == 'jax' else ()
     variables, step, kind = checkpoints.restore_weights(workdir, config, len(run['classes']), str(checkpoint), weights)
     arrays = _flat(variables)
     model = {'format': FORMAT, 'classes': run['classes'], 'palette': run['palette'], 'step': step, 'weights': kind,
@@ -67,6 +78,8 @@ def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teache
     temporary = output.with_name(f'.{output.name}-{os.getpid()}')
     try:
         (temporary / NETWORKS).mkdir(parents=True)
+        if format == 'onnx':
+            _write_onnx(temporary, config, settings, model, variables, sizes)
         for platform in chosen:
             for height, width in sizes:
                 file = f'{NETWORKS}/{platform}-{height}x{width}'
@@ -74,7 +87,8 @@ def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teache
                 (temporary / file).write_bytes(artefact)
                 model['networks'].append({'platform': BACKENDS[platform], 'size': [height, width], 'file': file})
                 print(f'{file}: {len(artefact) / 1e6:.1f} MB', flush=True)
-        write_weights(temporary / WEIGHTS, arrays, {'format': FORMAT})
+        if format == 'jax':
+            write_weights(temporary / WEIGHTS, arrays, {'format': FORMAT})
         (temporary / MODEL).write_text(json.dumps(model, indent=1) + '\n')
         if output.exists():
             shutil.rmtree(output)
@@ -126,18 +140,37 @@ def _flat(variables) -> dict[str, np.ndarray]:
 def _artefact(config, settings: Settings, num_classes: int, arrays, size, platform: str) -> bytes:
     """A serialized jax.export of the network with everything between bytes and class values."""
     from flax import traverse_util
-    module = models.build(config.model, num_classes, dtype=compute_dtype(config, BACKENDS[platform]),
-                          platform=BACKENDS[platform])
-    apply_fn = lambda variables, images: module.apply(variables, images, train=False).logits
-    look = window_values if settings.protocol.mode == 'sliding' else class_values
+    backend = BACKENDS[platform]
+    values = _values(config, settings, num_classes, compute_dtype(config, backend), backend)
 
     def see(arrays, images):
-        return look(apply_fn, traverse_util.unflatten_dict(arrays, sep='/'), images, settings.protocol)
+        return values(traverse_util.unflatten_dict(arrays, sep='/'), images)
 
     batch, = export.symbolic_shape('b')
     images = jax.ShapeDtypeStruct((batch, *size, settings.pixels.channels), jnp.uint8)
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
     return export.export(jax.jit(see), platforms=[platform])(shapes, images).serialize()
+
+
+def _values(config, settings: Settings, num_classes: int, dtype, platform: str):
+    """(variables, uint8 [b, H, W, channels]) -> class values float32 [b, H, W, C] of the run's protocol."""
+    module = models.build(config.model, num_classes, dtype=dtype, platform=platform)
+    apply_fn = lambda variables, images: module.apply(variables, images, train=False).logits
+    look = window_values if settings.protocol.mode == 'sliding' else class_values
+    return lambda variables, images: look(apply_fn, variables, images, settings.protocol)
+
+
+def _write_onnx(folder: Path, config, settings: Settings, model: dict, variables, sizes) -> None:
+    """A file a size, and its line in `model`. Convolutions stay whole ('tpu'): their CPU forms are for XLA."""
+    see = _values(config, settings, len(model['classes']), jnp.float32, 'tpu')
+    for height, width in sizes:
+        file = f'{NETWORKS}/{height}x{width}{onnx_files.SUFFIX}'
+        entry = {'platform': 'onnx', 'size': [height, width], 'file': file}
+        facts = onnx_files.metadata({**model, 'networks': [entry]}, (height, width))
+        count = onnx_files.write(folder / file, lambda images: see(variables, images),
+                                 (height, width, settings.pixels.channels), facts)
+        model['networks'].append(entry)
+        print(f'{file}: {count / 1e6:.1f} MB', flush=True)
 
 
 def _read_sizes(text: str | None) -> list[tuple[int, int]]:
@@ -159,7 +192,7 @@ def main(positional, config_file, overrides) -> int:
             raise InputError(f'--{name} is missing; name the folder {purpose}')
     platforms = tuple(values.platforms.split(',')) if values.platforms else ()
     model = export_run(values.workdir, values.output, values.checkpoint, values.weights, overrides,
-                       _read_sizes(values.sizes), platforms)
+                       _read_sizes(values.sizes), platforms, values.format)
     print(f'{values.output}: {model["weights"]} weights of step {model["step"]}, {len(model["classes"])} classes, mode '
           f'{model["settings"]["protocol"]["mode"]}\nuse it: python -m s4mim_jax.predict --workdir={values.output} '
           '--output=FOLDER IMAGES')
@@ -172,5 +205,6 @@ if __name__ == '__main__':
     flags.DEFINE_string('checkpoint', 'best', 'best, latest or a step')
     flags.DEFINE_string('weights', 'teacher', 'teacher (the student if there is none) or student')
     flags.DEFINE_string('sizes', None, 'HEIGHTxWIDTH at the network, with commas between')
+    flags.DEFINE_string('format', 'jax', 'jax (jax.export) or onnx (pip install onnx onnxruntime)')
     flags.DEFINE_string('platforms', None, 'cpu, cuda, tpu, with commas between; default: where JAX runs')
     command_line.run(main)

@@ -1,6 +1,6 @@
 """Own images in one call: proposes a config, trains, evaluates, predicts, and ends with one page.
 
-python -m s4mim_jax.fit FOLDER --output=RUN [--minutes=30] [--config.key=value ...] [--plan_only]
+    python -m s4mim_jax.fit FOLDER --output=RUN [--minutes=30] [--config.key=value ...] [--plan_only]
 
 `import s4mim_jax; predictor = s4mim_jax.fit(FOLDER)` is the same in Python.
 """

@@ -44,6 +44,10 @@ def main(positional, config_file, overrides) -> int:
     if not where:
         command_line.compilation_cache(str(kept))
     from s4mim_jax.planning.plan import make_plan  # devices are asked for from here on
+    from s4mim_jax.pretrained.take_over import take_over
+    if os.path.isfile(config.model.pretrained or ''):  # weights that are not here change nothing that is planned
+        for line in take_over(config, command_line.fixed_keys(config_file, overrides)):
+            print(line, flush=True)
     plan = make_plan(config, where, batch_per_device=values.batch_per_device,
                      num_classes=values.num_classes, images=values.images, utilization=values.utilization,
                      measured=values.measured_seconds, kept=kept, say=lambda text: print(text, flush=True))

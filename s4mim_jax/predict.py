@@ -7,6 +7,8 @@ python -m s4mim_jax.predict --workdir=runs/unimatch --output=pseudo --pseudo_lab
 """
 
 import collections
+import contextlib
+import errno
 import os
 import sys
 import time
@@ -18,16 +20,19 @@ import numpy as np
 from absl import flags
 
 from s4mim_jax.config import command_line, xla_flags
-from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import decode_image
-from s4mim_jax.prediction.files import find_images, name_results, pixel_count, write_results
+from s4mim_jax.data.files.left_out import as_lines
+from s4mim_jax.prediction.files import find_images, header_size, name_results, pixel_count, write_results
 from s4mim_jax.prediction.loading import load
 from s4mim_jax.prediction.polygon_files import KINDS, PolygonFiles
 from s4mim_jax.prediction.predictor import Predictor
+from s4mim_jax.runs.waiting import counting
 
 _EVERY = 2.0  # seconds between lines of progress
-LARGE = 2 ** 23  # pixels of an image from which windows are recommended
+_NOTHING_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what no other image would survive
+HEADERS = 1000  # files whose sizes are looked at before the first prediction
 PIXELS_AT_ONCE = 2 ** 25  # of images read ahead, or predicted together; at least one image, whatever its size
 
 
@@ -43,11 +48,13 @@ def main(positional, config_file, overrides) -> int:
     if values.ignore_below is not None and not values.pseudo_labels:
         raise InputError(f'--ignore_below={values.ignore_below:g} says which pseudo-labels are kept: add '
                          '--pseudo_labels')
+    left = []
     if values.pseudo_labels:
         from s4mim_jax.prediction import pseudo_label_files as pseudo_labels  # brings the readers of datasets
-        found = pseudo_labels.named_images(positional, output) if positional else None
+        from s4mim_jax.runs import run_folder
+        found = pseudo_labels.named_images(positional, output, left) if positional else None
     else:
-        found = find_images(positional, output)
+        found = find_images(positional, output, left)
         found = found, name_results(found, output)
     xla_flags.for_cpu()
     command_line.compilation_cache(values.workdir)
@@ -60,19 +67,26 @@ def main(positional, config_file, overrides) -> int:
     if values.pseudo_labels:
         threshold = 0.9 if values.ignore_below is None else values.ignore_below
         pseudo = pseudo_labels.PseudoLabels(output, threshold, predictor.classes, predictor.palette,
-                                            predictor.config.data.label_map)
+                                            predictor.config.data.label_map,
+                                            run_folder.read_json(Path(values.workdir) / 'run.json').get('masks'))
         pseudo.refuse_existing(names)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f'--output={output} cannot be made ({error.strerror})\n'
                          'name a folder that you may write') from None
+    for line in as_lines(left):
+        print(line, flush=True)
     print(f'{len(paths)} image(s), {predictor.weights} weights of step {predictor.step}, '
           f'{len(predictor.classes)} classes', flush=True)
     polygons = None
     if values.polygons:
         polygons = PolygonFiles(values.polygons, output, predictor.classes, dict(zip(names, paths)),
                                 values.polygon_tolerance)
+    some = paths[::-(-len(paths) // HEADERS)]
+    advice = predictor.expect([size for size in map(header_size, some) if size])
+    if advice:
+        print(advice, file=sys.stderr, flush=True)
     failed = predict_files(predictor, paths, names, output, values.confidence, pseudo, polygons)
     return 1 if failed else 0
 
@@ -88,8 +102,11 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
       polygons: a `PolygonFiles` that writes outlines too, or None.
 
     Returns:
-      the files that could not be read; each was reported on stderr. The last line on stdout counts
-      the images whose results are on disk.
+      the files without a result: not read, not predicted or not written; each was reported on stderr, and the others
+      went on. The last line on stdout counts the images whose results are on disk.
+
+    Raises:
+      InputError: the output takes nothing any more: a full or read-only disk.
     """
     threads = min(8, os.cpu_count() or 1)
     started = shown = time.monotonic()
@@ -103,6 +120,22 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
             return pseudo.write(name, image, ids, top)
         return write_results(output, name, image, ids, top, predictor.palette)
 
+    def fail(path, message):
+        failed.append(path)
+        print(message, file=sys.stderr, flush=True)
+
+    def finish(path, future):
+        try:
+            results.append(future.result())
+        except OSError as error:
+            if error.errno in _NOTHING_MORE:
+                raise InputError(f'--output={output} cannot be written ({error})') from None
+            fail(path, f'{path}: its result cannot be written ({error})')
+        except InputError as error:
+            fail(path, f'{path}: its result cannot be written ({error})')
+        except Exception as error:
+            fail(path, f'{path}: {unforeseen(error)}')
+
     with ThreadPoolExecutor(threads) as pool:
         def read(item):
             path, name = item
@@ -111,7 +144,11 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
             except InputError as error:
                 return path, name, None, str(error)
             except OSError as error:
-                return path, name, None, f'{path}: cannot be read ({error.strerror})'
+                return path, name, None, f'{path}: cannot be read ({error.strerror or error})'
+            except MemoryError:
+                return path, name, None, f'{path}: too large to be read in the memory that is left'
+            except Exception as error:
+                return path, name, None, f'{path}: {unforeseen(error)}'
 
         writing = collections.deque()
         ahead = predictor.settings.batch + threads
@@ -120,22 +157,24 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
             readable = [item for item in items if item[3] is None]
             for path, _, _, message in items:
                 if message:
-                    failed.append(path)
-                    print(message, file=sys.stderr, flush=True)
-            told = told or _advise(readable, predictor.settings.protocol.mode)
-            found = predictor.predict([image for _, _, image, _ in readable], confidence or pseudo is not None)
+                    fail(path, message)
+            told = told or _advise(readable, predictor)
+            first = counting('the first images, for which the network is compiled', stream=sys.stderr, quiet=_EVERY)
+            with contextlib.nullcontext() if done else first:
+                found = _predicted(predictor, readable, confidence or pseudo is not None, fail)
             while writing:  # of the batch before: no more than two batches are held
-                results.append(_written(writing.popleft(), output))
-            for (_, name, image, _), (ids, top) in zip(readable, found):
-                writing.append(pool.submit(write, name, image, ids, top))
+                finish(*writing.popleft())
+            for (path, name, image, _), result in zip(readable, found):
+                if result is not None:
+                    writing.append((path, pool.submit(write, name, image, *result)))
             done += len(items)
             if time.monotonic() - shown > _EVERY and done < len(paths):
                 shown = time.monotonic()
                 rate = done / (shown - started)
                 left = (len(paths) - done) / rate
                 print(f'{done}/{len(paths)} images, {rate:.1f}/s, {left:.0f} s left', flush=True)
-        for future in writing:
-            results.append(_written(future, output))
+        for item in writing:
+            finish(*item)
     seconds = time.monotonic() - started
     print(f'{len(results)} of {len(paths)} images in {seconds:.1f} s '
           f'({len(paths) / max(seconds, 1e-6):.1f}/s): {output}', flush=True)
@@ -144,7 +183,7 @@ def predict_files(predictor: Predictor, paths: list[Path], names: list[str], out
     if polygons is not None:
         print(polygons.finish(), flush=True)
     if failed:
-        print(f'{len(failed)} file(s) could not be read', file=sys.stderr, flush=True)
+        print(f'{len(failed)} of {len(paths)} image(s) have no result', file=sys.stderr, flush=True)
     return failed
 
 
@@ -176,22 +215,37 @@ def _batches(images: Iterator, count: int) -> Iterator[list]:
         yield batch
 
 
-def _advise(items: list, mode: str) -> bool:
-    """Names the other mode before a large image goes through the network at once; True if it has."""
-    large = next((item for item in items if item[2].shape[0] * item[2].shape[1] > LARGE), None)
-    if mode == 'sliding' or large is None:
-        return False
-    height, width = large[2].shape[:2]
-    print(f'{large[0]}: {height}x{width} pixels go through the network at once; --config.eval.mode=sliding takes '
-          'windows and far less memory', file=sys.stderr, flush=True)
-    return True
-
-
-def _written(future, output: Path):
+def _predicted(predictor: Predictor, items: list, confidence: bool, fail) -> list:
+    """Results of the read items, None for one that fails: those that share its batch are tried one by one."""
+    images = [image for _, _, image, _ in items]
     try:
-        return future.result()
-    except OSError as error:
-        raise InputError(f'--output={output} cannot be written ({error})') from None
+        return predictor.predict(images, confidence)
+    except Exception as error:
+        if len(items) > 1:
+            return [result for item in items for result in _predicted(predictor, [item], confidence, fail)]
+        height, width = images[0].shape[:2]
+        if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+            fail(items[0][0], f'{items[0][0]}: {height}x{width} pixels are too large for the memory that is left; '
+                              '--config.eval.mode=sliding looks at windows')
+        else:
+            fail(items[0][0], f'{items[0][0]}: {error if isinstance(error, InputError) else unforeseen(error)}')
+        return [None]
+
+
+def _advise(items: list, predictor: Predictor) -> bool:
+    """Says that an image is cut into windows although the mode is another; True if it has."""
+    if predictor.settings.protocol.mode == 'sliding':
+        return False
+    for path, _, image, _ in items:
+        with contextlib.suppress(InputError):  # what is too large altogether fails for itself
+            cut = predictor.windows_of(predictor.settings.input_size(image.shape[:2]))
+            if cut is not None:
+                print(f'{path}: {image.shape[0]}x{image.shape[1]} pixels are too many for the network at once and go '
+                      f'through it in windows of {cut.window[0]}x{cut.window[1]}; so do others of that size '
+                      '(--config.eval.mode=sliding --config.eval.window="(HEIGHT, WIDTH)" chooses windows for all)',
+                      file=sys.stderr, flush=True)
+                return True
+    return False
 
 
 def run() -> None:

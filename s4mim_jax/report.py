@@ -49,6 +49,7 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
     """
     from s4mim_jax.reporting import checks, curves, heatmaps, page, run_files, tables
     from s4mim_jax.reporting import groups as grouping
+    from s4mim_jax.reporting.verdict import verdict
     paths, problems = run_files.find_runs(folders)
     runs = []
     for path in paths:
@@ -65,18 +66,19 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
     groups, notes = grouping.make_groups(runs)
     print(f'{len(runs)} run(s) in {len(groups)} group(s)', flush=True)
     sections = [
+        *([_predictions(groups, images, overrides)] if images else []),
         page.Section('Summary', [tables.summary_table(groups)], _present(curves.score_picture(groups))),
         page.Section('Learning curves', pictures=_present(curves.learning_curves(groups))),
         page.Section('IoU per class', [t for t in [tables.class_table(groups)] if t.rows],
                      _present(heatmaps.class_picture(groups)), folded=True),
         page.Section('Pseudo-labels', pictures=_present(curves.pseudo_label_curves(groups),
                                                         *heatmaps.watch_pictures(groups))),
-        _predictions(groups, images, overrides) if images else page.Section('Predictions', notes=['Not asked for.']),
         page.Section('Training losses', pictures=_present(curves.loss_curves(groups))),
         page.Section('Cost', tables.cost_tables(groups)),
         page.Section('Runs', [tables.run_table(groups)])]
     warnings = [f'Left out: {" ".join(problem.split())}' for problem in problems] + notes + checks.findings(groups)
-    lead = f'{len(runs)} run(s) in {len(groups)} group(s); runs that differ in nothing but the seed are a group.'
+    lead = (f'{verdict(groups)} {len(runs)} run(s) in {len(groups)} group(s); runs that differ in nothing but the seed '
+            'are a group.')
     written = page.write(folder, 'Report: ' + ', '.join(dict.fromkeys(run.method for run in runs)), lead, warnings,
                          sections)
     return written, problems

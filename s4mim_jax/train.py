@@ -25,8 +25,11 @@ def main(positional, config_file, overrides) -> int:
     xla_flags.for_cpu()
     processes.initialize(WORKDIR.value)
     command_line.compilation_cache(WORKDIR.value)
-    with processes.together():
+    with processes.together(WORKDIR.value):
+        from s4mim_jax.runs.first_weights import adapt
         from s4mim_jax.runs.loop import train  # brings the input pipeline with it
+        adapt(config, WORKDIR.value, command_line.fixed_keys(config_file, overrides))
+        validate(config)
         return train(config, WORKDIR.value)
 
 

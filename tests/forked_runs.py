@@ -20,7 +20,8 @@ end_with_parent = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 end_with_parent()
 import orbax.checkpoint, s4mim_jax.data.tensorflow_setup
 from clu import metric_writers
-from s4mim_jax import command, train
+from s4mim_jax import train
+from s4mim_jax.config import command_line
 import s4mim_jax.runs.loop
 
 print('ready', flush=True)
@@ -36,7 +37,7 @@ for line in sys.stdin:
         sys.argv = ['train', *order['arguments']]
         status = 1
         try:
-            command.run(train.main)
+            command_line.run(train.main)
         except SystemExit as leave:
             status = leave.code or 0
         except BaseException:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from s4mim_jax import quickstart
 from s4mim_jax.config import command_line
 from s4mim_jax.config.validation import validate
 
@@ -46,6 +47,16 @@ def test_no_two_arms_are_the_same_run():
         config['method'].pop('name')
     whole = [json.dumps(config, sort_keys=True) for config in configs.values()]
     assert len(set(whole)) == len(ARMS)
+
+
+def test_the_quickstart_trains_two_of_the_arms():
+    """So that what is measured here on several seeds is what it shows on one."""
+    for text, arm in ((quickstart.HOST, 'supervised'), (quickstart.METHOD, 'fixmatch')):
+        config = command_line.load_config(f'{ROOT}/configs/shapes_start.py:{text}', [])
+        same = config_of(arm)
+        config.method.name = same.method.name
+        assert config.to_json() == same.to_json() and quickstart.STEPS == config.total_steps
+    assert quickstart.CONFIG.name == 'shapes_start.py'
 
 
 def committed():

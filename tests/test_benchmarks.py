@@ -255,4 +255,5 @@ def test_the_pages_show_the_tables_of_the_committed_results():
     results = ROOT / 'benchmarks' / 'results'
     assert pages.between('ablation') == (results / 'history' / 'ablation' / 'table.md').read_text()
     assert len(pages.between('ablation').splitlines()) > 10
+    assert pages.between('evidence') == (results / 'evidence' / 'table.md').read_text()
     assert pages.between('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))

@@ -68,6 +68,25 @@ def test_bfloat16_keeps_its_type_in_value_and_gradient():
     assert [g.dtype for g in pull] == [jnp.bfloat16] * 2
 
 
+@pytest.mark.parametrize('form, kernel, stride, dilation', [
+    ('pointwise', (1, 1, 4, 6), 1, 1), ('pointwise', (1, 1, 4, 6), 2, 1), ('sliced', (3, 3, 4, 6), 1, 6),
+    ('shifted', (3, 3, 1, 4), 2, 1)])
+def test_bfloat16_equals_float32_to_its_own_precision(form, kernel, stride, dilation):
+    """Forward and both gradients, on an odd map."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    exact = jax.random.normal(keys[0], (2, 7, 9, 4)), jax.random.normal(keys[1], kernel)
+
+    @jax.jit
+    def run(x, kernel):
+        value, pull = jax.vjp(lambda x, k: conv.convolve(x, k, stride=stride, dilation=dilation, form=form), x, kernel)
+        return value, *pull(jnp.ones_like(value))
+
+    coarse = [array.astype(jnp.bfloat16) for array in exact]
+    for half, full in zip(run(*coarse), run(*(array.astype(jnp.float32) for array in coarse))):
+        assert half.dtype == jnp.bfloat16
+        np.testing.assert_allclose(half.astype(jnp.float32), full, rtol=0.02, atol=0.02 * float(jnp.abs(full).max()))
+
+
 @pytest.mark.parametrize('size, kernel, stride, dilation', [
     (8, 3, 1, 1), (8, 3, 2, 1), (9, 3, 2, 1), (8, 7, 2, 1), (5, 3, 1, 6), (8, 1, 2, 1), (2, 3, 2, 1)])
 def test_same_padding_is_tensorflows(size, kernel, stride, dilation):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tiny_network
 from dataset_trees import write_folder, write_image, write_mask
 from PIL import Image
 
@@ -17,7 +18,7 @@ from s4mim_jax.config.validation import validate
 from s4mim_jax.fitting import fingerprint, pipeline, rules
 from s4mim_jax.fitting.fingerprint import Fingerprint
 from s4mim_jax.fitting.pixels import PixelSettings
-from s4mim_jax.fitting.proposal import Proposal, propose
+from s4mim_jax.fitting.proposal import Proposal, fit_memory, propose
 from s4mim_jax.fitting.timing import Timing
 from s4mim_jax.fitting.weights import Weights
 
@@ -55,7 +56,10 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
     (dict(size=(96, 96)), {'data.crop': (96, 96), 'data.scale': (0.75, 1.5), 'views.hue': 0.05}),
     (dict(sizes=9, aspects=(0.7, 1.5), size=(3000, 4000)), {'eval.mode': 'sliding', 'eval.multiple': 32}),
     (dict(shares=(0.994, 0.006, 0.0)), {'method.class_balance': 'effective'}),
+    (dict(devices=3), {'batch.labeled': 9, 'batch.unlabeled': 9}),
     (dict(platform='gpu'), {'data.crop': (256, 320)}),
+    (dict(weights=(Weights('/w/vit.pth', 'dinov3_vits16', ()),), platform='cpu'),
+     {'model.encoder': 'dinov3_vits16', 'model.decoder': 'dpt', 'data.crop': (128, 160)}),
     (dict(weights=(Weights('/w/vit.pth', 'dinov2_vits14', ()),)),
      {'model.encoder': 'dinov2_vits14', 'model.decoder': 'dpt', 'data.crop': (126, 168)}),
 ])
@@ -63,7 +67,7 @@ def test_the_rules_follow_the_dataset(change, expected):
     found = dataclasses.replace(CAMVID, **change)
     plan = decided(found)
     assert {key: plan.get(key) for key in expected} == expected
-    if 'platform' not in change:
+    if change.get('platform') != 'gpu':
         validate(Proposal(found, rules.decide(found)).config('fixmatch_ema'))
 
 
@@ -89,6 +93,13 @@ def test_steps_fill_the_time_and_short_times_stay_labelled_only():
     short = Proposal(CAMVID, rules.decide(CAMVID), method='fixmatch_ema')
     steps = pipeline.budget(short, Timing(2.0, 30.0), 300.0)
     assert short.method == 'supervised' and 2.0 * steps <= 300 - 120 and 'do not pay' in ' '.join(short.lines())
+
+
+def test_updates_that_the_user_sets_are_those_of_both_trainings():
+    proposal = Proposal(CAMVID, rules.decide(CAMVID), [('total_steps', '70')], 'fixmatch_ema')
+    assert pipeline.budget(proposal, Timing(9.0, 200.0), 300.0) == 70 and proposal.method == 'fixmatch_ema'
+    config = proposal.config()
+    assert config.total_steps == 70 and config.eval.every == 17
 
 
 def test_tau_keeps_enough_of_the_pixels():
@@ -156,8 +167,6 @@ def test_the_config_auto_is_the_proposal_for_train(tmp_path, monkeypatch):
     assert config.method.name == 'unimatch' and config.method.tau == 0.7 and config.data.split == 'seeded:1/2'
     assert config.total_steps == int((600 - 30) / (0.5 * rules.RELATIVE_STEP['unimatch']))
     assert config.eval.every == 9 and config.model.encoder == 'resnet34' and config.model.pretrained is None
-    halved = [*overrides, ('data.split', 'seeded:1/2')]
-    assert load_config('configs/auto.py', halved).method.name == 'fixmatch_ema'
     assert load_config('configs/auto.py', overrides).method.name == 'supervised'  # every image has a mask
     with pytest.raises(InputError, match='--config.data.dir=FOLDER'):
         load_config('configs/auto.py:unimatch', [])
@@ -175,7 +184,10 @@ def test_a_dataset_that_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(InputError, match='at least two'):
         propose(tmp_path / 'bare')
     with pytest.raises(InputError, match='--minutes=0'):
-        pipeline.run(tmp_path, tmp_path / 'out', 0)
+        pipeline.run(tmp_path / 'bare', tmp_path / 'out', 0)
+    with pytest.raises(InputError, match='lies in the dataset'):
+        pipeline.run(tmp_path / 'bare', tmp_path / 'bare/fit', 5)
+    assert not (tmp_path / 'bare/fit').exists() and not (tmp_path / 'out').exists()
 
 
 def test_it_is_called_as_a_function_or_as_a_command():
@@ -192,7 +204,8 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rules, 'CALIBRATION_STEPS', 4)
     monkeypatch.setattr(rules, 'METHOD_STEPS', 4)
     folder = gray(tmp_path / 'set')
-    small = {'batch.labeled': 2, 'batch.unlabeled': 2, 'log.images': 1}
+    tiny_network.replace(monkeypatch)
+    small = {'model.encoder': 'resnet34', 'model.output_stride': 8, 'model.aspp_rates': (1,)}
     predictor = s4mim_jax.fit(folder, tmp_path / 'run', minutes=20, **small)
     state = json.loads((tmp_path / 'run/fit.json').read_text())
     assert set(state['scores']) == {'labelled_only', 'fixmatch_ema'} and state['method_steps'] == 4
@@ -204,3 +217,11 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     s4mim_jax.fit(folder, tmp_path / 'run', minutes=20)
     assert capsys.readouterr().out.count('nothing to do') == 2
+
+
+def test_a_step_that_is_too_large_is_cut(monkeypatch):
+    sizes = iter((60e9, 30e9, 7e9))
+    monkeypatch.setattr('s4mim_jax.planning.hardware.step_bytes', lambda config, classes: next(sizes))
+    proposal = Proposal(CAMVID, rules.decide(CAMVID), method='fixmatch_ema')
+    fit_memory(proposal)
+    assert proposal.config().batch.accumulate == 4 and '55.9 GiB at once' in ' '.join(proposal.lines())

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.facts import image_facts, mask_facts
-from s4mim_jax.data.files.images import decode_image, decode_mask
+from s4mim_jax.data.files.facts import image_facts
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.files.mask_facts import mask_facts
+from s4mim_jax.data.files.mask_file import decode_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 GRAY = RGB[:, :, 0]
@@ -122,7 +124,7 @@ def test_sixteen_bit_mask():
         decode_mask(encode(np.array([[0, 256]], np.uint16), 'PNG'), 'm.png')
 
 
-@pytest.mark.parametrize('mask', [RGB, np.concatenate([RGB, RGB[:, :, :1]], -1)])
+@pytest.mark.parametrize('mask', [RGB, np.concatenate([RGB, np.full_like(RGB[:, :, :1], 255)], -1)])
 def test_colour_mask_is_refused(mask):
     with pytest.raises(InputError, match='m.png: mask is a colour image.*\n.*8-bit grayscale or palette'):
         decode_mask(encode(mask, 'PNG'), 'm.png')

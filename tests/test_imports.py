@@ -69,10 +69,11 @@ def test_a_circle_would_be_found():
 
 # Rooms from below: each may import itself, the ground and what stands beside it here. The ground is the part of
 # `config` that everybody may stand on; the rest of it reads the terms' own keys and belongs to the command lines.
-GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key')
+GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions')
 ALLOWED = {
     'ground': '',
     'parallel': '',
+    'onnx_graph': '',
     'models': 'parallel',
     'pretrained': 'models',
     'views': 'models parallel',
@@ -84,7 +85,7 @@ ALLOWED = {
     'config': 'terms views data',
     'planning': 'config data models parallel training',
     'runs': 'config data evaluation models parallel planning pretrained pseudo_labels terms training views',
-    'prediction': 'config data evaluation models pretrained runs views',
+    'prediction': 'config data evaluation models onnx_graph pretrained runs views',
     'reporting': 'config data prediction runs',
     'fitting': 'config data parallel planning prediction pretrained reporting runs training',
 }

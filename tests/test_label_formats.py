@@ -252,3 +252,38 @@ def test_convert_labels_refuses_what_is_no_export(tmp_path):
     with pytest.raises(InputError, match='not empty'):
         convert(label_exports.yolo(tmp_path / 'export'), tmp_path / 'photos')
     assert not (tmp_path / 'out').exists()
+
+
+def test_roboflows_coco_lies_beside_the_images_of_each_split(tmp_path):
+    """`_annotations.coco.json` in every folder, the same names in both, and category 0 for the dataset as a whole."""
+    label_exports.coco(tmp_path / 'coco')
+    content = json.loads((tmp_path / 'coco' / COCO_FILE).read_text())
+    content['categories'] = [{'id': 0, 'name': 'garden', 'supercategory': 'none'}] + [
+        c | {'supercategory': 'garden'} for c in content['categories']]
+    for number, split in enumerate(('train', 'valid')):
+        for i, name in enumerate(('a', 'plain')):
+            label_exports.picture(tmp_path / f'set/{split}/{name}.jpg', 10 * number + i)
+        (tmp_path / f'set/{split}/_annotations.coco.json').write_text(json.dumps(content))
+    source = data.open_source(data_config('folder', tmp_path / 'set'))
+    assert source.classes == ('background', 'leaf', 'bug')
+    for split, folder in (('train', 'train'), ('val', 'valid')):
+        (sample,) = [s for s in source.splits[split] if s.mask]
+        assert f'/{folder}/a.jpg' in sample.image
+        np.testing.assert_array_equal(read_label(source, sample), np.array([0, 2, 1])[truth()])
+
+
+def test_a_labelme_file_may_be_renamed_with_its_image(tmp_path):
+    root = label_exports.labelme(tmp_path)
+    for suffix in ('jpg', 'json'):
+        (root / f'a.{suffix}').rename(root / f'b.{suffix}')
+    source = data.open_source(data_config('folder', root))
+    assert {s.id for s in source.splits['train'] if s.mask} == {'b'}
+    (root / 'b.jpg').unlink()
+    with pytest.raises(InputError, match='no image'):
+        data.open_source(data_config('folder', root))
+
+
+def test_two_tools_in_a_folder_are_refused(tmp_path):
+    label_exports.labelme(label_exports.coco(tmp_path))
+    with pytest.raises(InputError, match='of two formats'):
+        read_labels(tmp_path)

@@ -86,17 +86,18 @@ def test_a_bad_colour_table_harms_no_gray_mask(tmp_path):
     data.check_samples(*opened(tmp_path))
 
 
-def test_palettes_are_indices_unless_asked(tmp_path):
+def test_palettes_in_another_order_are_read_by_colour(tmp_path):
     expected = folder(tmp_path)
     for path, ids in zip(sorted((tmp_path / 'masks/train').iterdir()), expected):
         indexed = Image.fromarray(np.where(ids == 255, 3, (ids + 1) % 3).astype(np.uint8))  # another order
         indexed.putpalette(np.concatenate([np.roll(COLORS, 1, 0), [[255, 255, 255]]]).astype(np.uint8).tobytes())
         indexed.save(path)
     with pytest.raises(InputError, match='mask values 3'):
-        data.check_samples(*opened(tmp_path))
-    source, samples = opened(tmp_path, mask_colors='always')
-    data.check_samples(source, samples)
-    np.testing.assert_array_equal(read_label(source, samples[0]), expected[0])
+        data.check_samples(*opened(tmp_path, mask_colors='never'))
+    for how in ('auto', 'always'):  # the palette contradicts classes.txt
+        source, samples = opened(tmp_path, mask_colors=how)
+        data.check_samples(source, samples)
+        np.testing.assert_array_equal(read_label(source, samples[0]), expected[0])
 
 
 def test_colours_may_be_switched_off(tmp_path):

@@ -13,9 +13,9 @@ import tiny
 
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.terms import TERMS
+from s4mim_jax.terms.class_wise_mim import pixel_decoder, reconstructed
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.training.state import build_pixel_decoder
 from s4mim_jax.views import MEAN, STD
 from s4mim_jax.views.keys import Draws
 
@@ -60,7 +60,7 @@ def composed(**changes):
 
 def decoder_parameters(config):
     one = jnp.zeros((1, 1, 1, 3)), jnp.zeros((1, 1, 1), jnp.int32)
-    return build_pixel_decoder(config).init(jax.random.key(0), *one)['params']
+    return pixel_decoder(config).init(jax.random.key(0), *one)['params']
 
 
 def told(batch):
@@ -114,21 +114,21 @@ def test_scope_opens_the_gate_between_classes_and_changes_nothing_else():
     scenes = {}
     for scope in ('class', 'image'):
         config, _, scene = scenes[scope] = composed(method__mim__scope=scope, method__mim__tau=0.6)
-        decoder, params = build_pixel_decoder(config), decoder_parameters(config)
+        decoder, params = pixel_decoder(config), decoder_parameters(config)
         for copy in COPIES:
             gate = np.asarray(scene.masked[copy].part)[:, STRIDE // 2::STRIDE, STRIDE // 2::STRIDE]
             closed = gate == 255
             assert closed.any() and len(np.unique(gate)) > 3
             decode = lambda gate: np.asarray(decoder.apply({'params': params}, scene.features[copy], jnp.asarray(gate)))
             expected = decode(gate if scope == 'class' else np.where(closed, 255, 3))
-            np.testing.assert_allclose(scene.reconstructed[copy], expected, atol=1e-5)
+            np.testing.assert_allclose(reconstructed(scene)[copy], expected, atol=1e-5)
             # What takes no part stays shut in either scope: an open gate gives the others something else.
             others = (~closed).repeat(STRIDE, 1).repeat(STRIDE, 2)
             assert np.abs(expected - decode(np.full_like(gate, 3)))[others].max() > 1e-3
     (_, _, one), (_, _, other) = scenes.values()
     ratios = [TERMS['class_wise_mim'].loss(scene) for scene in (one, other)]
     for copy, a, b in zip(COPIES, *ratios, strict=True):
-        assert np.abs(one.reconstructed[copy] - other.reconstructed[copy]).max() > 1e-3
+        assert np.abs(reconstructed(one)[copy] - reconstructed(other)[copy]).max() > 1e-3
         jax.tree.map(np.testing.assert_array_equal, one.masked[copy], other.masked[copy])
         np.testing.assert_array_equal(a.count, b.count)
         assert a.count.sum() > 0 and not np.allclose(a.total, b.total)

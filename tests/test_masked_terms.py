@@ -12,6 +12,7 @@ from s4mim_jax import terms
 from s4mim_jax.models.positions import Positions
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target
+from s4mim_jax.terms import class_wise_mim
 from s4mim_jax.terms.class_wise_mim import reconstruction_error
 from s4mim_jax.terms.feature_aggregation import distance_to_visible
 from s4mim_jax.terms.patch_norm import normalize_patches, restore_patches
@@ -224,6 +225,12 @@ def test_distance_to_the_visible_prototype(what):
     gradient = np.asarray(total(jnp.asarray(features)))
     assert not gradient[visible].any() and gradient[~visible].any()
     assert np.isfinite(total(jnp.zeros_like(jnp.asarray(features)))).all()
+
+
+@pytest.fixture(autouse=True)
+def decoded(monkeypatch):
+    """What the pixel decoder says is given."""
+    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda scene: scene.reconstructed)
 
 
 def mim_scene(**changes):

@@ -92,3 +92,15 @@ def test_learning_rate_scales_with_the_global_batch():
 def test_a_parameter_in_no_group_is_an_error():
     with pytest.raises(InputError, match='teacher'):
         parameter_groups({'teacher': {'w': jnp.zeros(2)}})
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adamw'])
+def test_a_held_encoder_stays_and_has_no_moments(problem, name):
+    start, gradients = problem
+    free = follow(make(optimizer__name=name, optimizer__clip_norm=0.0), start, gradients)
+    held = follow(make(optimizer__name=name, optimizer__clip_norm=0.0, model__freeze_encoder=True), start, gradients)
+    np.testing.assert_array_equal(held[0], start)
+    np.testing.assert_allclose(held[1], free[1], rtol=1e-6)
+    state = make_optimizer(make(optimizer__name='adamw', model__freeze_encoder=True)).init(
+        {'encoder': {'w': jnp.zeros(1000)}, 'decoder': {'w': jnp.zeros(3)}})
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) < 20

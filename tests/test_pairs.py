@@ -13,6 +13,7 @@ import tiny
 
 from s4mim_jax import catalog, models
 from s4mim_jax.config import base
+from s4mim_jax.config.encoder_sizes import PATCHES
 from s4mim_jax.config.validation import validate
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step
@@ -21,25 +22,29 @@ from s4mim_jax.training.state import abstract_state
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = [(encoder, decoder) for encoder in models.ENCODERS for decoder in models.DECODERS]
 # Too large to compile in a test: these step in shapes alone.
-IN_SHAPES = ('dinov2_vitl14', 'dinov2_vitg14')
+IN_SHAPES = ('dinov2_vitl14', 'dinov2_vitg14', 'dinov3_vitl16', 'dinov3_vith16plus', 'dinov3_convnext_base',
+             'dinov3_convnext_large')
+ALIKE = ('dinov3_vits16plus', 'dinov3_vitb16', 'dinov3_convnext_small', *IN_SHAPES[2:])  # others show the same
 
 
 def documented() -> str:
     return pages.between('encoders').rstrip('\n')
 
 
-@pytest.mark.parametrize('encoder, decoder', PAIRS)
+@pytest.mark.parametrize('encoder, decoder', [
+    pytest.param(*pair, marks=pytest.mark.slow if pair[0] in ALIKE and pair[1] != 'linear' else ()) for pair in PAIRS])
 def test_every_pair_builds_at_its_published_size(encoder, decoder):
     """And the page says how many parameters it has."""
     config = base().model
     config.update(dict(encoder=encoder, decoder=decoder))
-    module = models.build(config, catalog.CLASSES)
+    module, size = models.build(config, catalog.CLASSES), (64, 96) if models.size_multiple(config) == 16 else (56, 84)
     outputs, variables = jax.eval_shape(lambda: module.init_with_output(
-        jax.random.key(0), jnp.zeros((2, 56, 84, 3)), train=True))
-    assert outputs.logits.shape == (2, 56, 84, catalog.CLASSES) and outputs.logits.dtype == jnp.float32
+        jax.random.key(0), jnp.zeros((2, *size, 3)), train=True))
+    assert outputs.logits.shape == (2, *size, catalog.CLASSES) and outputs.logits.dtype == jnp.float32
     # Finer than the encoder's last map: a decoder that gave that back would have fused nothing.
-    assert outputs.coarse.shape[-1] == catalog.CLASSES and outputs.coarse.shape[1] > outputs.features[-1].shape[1]
-    assert outputs.features[-1].shape[1:3] == tuple(-(-n // models.feature_stride(config)) for n in (56, 84))
+    assert outputs.coarse.shape[-1] == catalog.CLASSES
+    assert (outputs.coarse.shape[1] > outputs.features[-1].shape[1]) == (decoder != 'linear')
+    assert outputs.features[-1].shape[1:3] == tuple(-(-n // models.feature_stride(config)) for n in size)
     assert set(variables['params']) == {'encoder', 'decoder'}
     count = lambda tree: catalog.millions(sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree)))
     line = next(line for line in documented().splitlines() if line.startswith(f'| `{encoder}` |'))
@@ -49,17 +54,17 @@ def test_every_pair_builds_at_its_published_size(encoder, decoder):
 
 
 def narrow(encoder, decoder):
-    config = tiny.config('supervised', crop=(28, 42), batch=2)
+    config = tiny.config('supervised', crop=(32, 48) if encoder.startswith('dinov3') else (28, 42), batch=2)
     config.model.update(encoder=encoder, decoder=decoder, width=4, decoder_width=4, low_level_width=4, dpt_features=4,
                         dpt_channels=(4, 4, 4, 4), unet_widths=(4, 4, 4, 4), aspp_rates=(2, 3))
-    if encoder.startswith('dinov2'):
-        config.model.update(vit_depth=4, vit_width=4, vit_heads=2)
+    if encoder in PATCHES:
+        config.model.update(vit_depth=4, vit_width=8, vit_heads=2)
     validate(config)
     return config
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('encoder, decoder', [pair for pair in PAIRS if pair[0] not in IN_SHAPES])
+@pytest.mark.parametrize('encoder, decoder', [pair for pair in PAIRS if pair[0] not in (*IN_SHAPES, *ALIKE)])
 def test_every_pair_takes_a_step(encoder, decoder):
     config = narrow(encoder, decoder)
     state = create_state(config, tiny.CLASSES)
@@ -71,11 +76,12 @@ def test_every_pair_takes_a_step(encoder, decoder):
 
 
 @pytest.mark.parametrize('encoder, decoder', [
-    pytest.param(*pair, marks=() if pair == ('dinov2_vitg14', 'dpt') else pytest.mark.slow)
-    for pair in PAIRS if pair[0] in IN_SHAPES])
+    pytest.param(*pair, marks=() if pair in (('dinov2_vitg14', 'dpt'), ('dinov3_vith16plus', 'dpt')) else
+                 pytest.mark.slow)
+    for pair in PAIRS if pair[0] in IN_SHAPES and (pair[0].startswith('dinov2') or pair[1] == 'dpt')])
 def test_large_pairs_take_a_step_in_shapes(encoder, decoder):
     """At the published size."""
-    config = tiny.config('supervised', crop=(28, 28), batch=2)
+    config = tiny.config('supervised', crop=(32, 32) if encoder.startswith('dinov3') else (28, 28), batch=2)
     config.model.update(encoder=encoder, decoder=decoder)
     state = abstract_state(config, tiny.CLASSES)
     new, metrics = jax.eval_shape(make_train_step(config, tiny.CLASSES), state, abstract_batch(config))

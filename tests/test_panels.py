@@ -1,4 +1,4 @@
-"""Pictures of what training sees, by content: columns, colours, what is black and what is reconstructed."""
+"""Pictures of what training sees, by content: columns, colours, what is striped and what is reconstructed."""
 
 from types import SimpleNamespace
 
@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from s4mim_jax.runs import panels
+from s4mim_jax.terms import class_wise_mim
 from s4mim_jax.views import MEAN, STD, normalize
 from s4mim_jax.views.masked import Masked
 
@@ -20,7 +21,8 @@ COLOR = {0: (10, 20, 30), 1: (200, 0, 0), 2: (0, 200, 0), 255: panels.VOID}
 def painted(classes, kept=None):
     out = np.zeros((COUNT, H, W, 3), np.uint8)
     for place in np.ndindex(COUNT, H, W):
-        out[place] = COLOR[int(classes[place])] if kept is None or kept[place] else (0, 0, 0)
+        stripe = panels.STRIPES[(place[1] + place[2]) // 3 % 2]
+        out[place] = COLOR[int(classes[place])] if kept is None or kept[place] else stripe
     return out
 
 
@@ -38,13 +40,15 @@ def hand_made():
 
 def columns(picture, number):
     """[H', W', 3] with gaps of two white pixels -> `number` columns [N, H, W, 3]."""
-    assert picture.dtype == np.uint8 and picture.shape == (COUNT * (H + 2), number * (W + 2), 3)
-    cells = picture.reshape(COUNT, H + 2, number, W + 2, 3)
+    assert picture.dtype == np.uint8 and picture.shape == (panels.TITLE + COUNT * (H + 2), number * (W + 2), 3)
+    titles = picture[:panels.TITLE].reshape(panels.TITLE, number, W + 2, 3)
+    assert (titles[:, :, :W] < 128).any((0, 2, 3)).all() and (titles[:, :, W:] == 255).all()
+    cells = picture[panels.TITLE:].reshape(COUNT, H + 2, number, W + 2, 3)
     assert (cells[:, H:] == 255).all() and (cells[:, :, :, W:] == 255).all()
     return cells[:, :H, :, :W].swapaxes(0, 2).swapaxes(1, 2)
 
 
-def test_columns_in_their_order_and_black_where_nothing_is_kept():
+def test_columns_in_their_order_and_stripes_where_nothing_is_kept():
     seen = hand_made()
     mark = lambda view, kept: painted(seen[f'{view}_label'], seen[kept])
     expected = {
@@ -90,7 +94,8 @@ def as_bytes(normalized):
 
 
 @pytest.mark.parametrize('patch_norm', [False, True])
-def test_the_reconstruction_is_put_where_pixels_are_hidden_and_nowhere_else(patch_norm):
+def test_the_reconstruction_is_put_where_pixels_are_hidden_and_nowhere_else(patch_norm, monkeypatch):
+    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda scene: scene.reconstructed)
     config, image, s = scene(method__masks__w_photometric=True, method__mim__patch_norm=patch_norm)
     decoded = np.asarray(s.reconstructed['w_masked'], np.float64)
     if patch_norm:  # the decoder speaks of squares of mean 0 and deviation 1

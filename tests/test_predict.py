@@ -203,6 +203,7 @@ def test_what_was_written_is_counted(tmp_path, capsys):
     class Idle:
         settings = Settings(None, 1, 2, PLAIN, Protocol('whole', (4, 4), False))
         palette = np.zeros((2, 3), np.uint8)
+        windows_of = lambda self, size: None
 
         def predict(self, images, confidence):
             return [(np.zeros(image.shape[:2], np.uint8), None) for image in images[:1]]

@@ -1,17 +1,20 @@
 """Pseudo-labels as files, and the loop: train, predict, learn from what was predicted."""
 
 import csv
+import json
 import shutil
 
 import numpy as np
 import pytest
 import tiny
 import tiny_run
-from dataset_trees import data_config, write_image
+from dataset_trees import data_config, write_ade20k, write_image
+from mask_files import encoded, palette_mask, squares, write_dataset
 from PIL import Image
 
 from s4mim_jax import data, load
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.mask_meaning import read_labels
 from s4mim_jax.data.samples import read_label
 from s4mim_jax.predict import predict_files
 from s4mim_jax.prediction.pseudo_label_files import PseudoLabels, named_images, unlabelled_images
@@ -47,6 +50,52 @@ def test_masks_are_written_in_the_values_of_the_dataset(tmp_path, label_map, raw
     (tmp_path / 'set/classes.txt').write_text(''.join(f'{i} {n} {i} 0 0\n' for i, n in enumerate(NAMES)))
     source = data.open_source(data_config('folder', tmp_path / 'set', label_map=label_map))
     np.testing.assert_array_equal(read_label(source, source.splits['train'][0]), np.where(kept, ids, 255))
+
+
+MINE = np.array([[9, 9, 9], [1, 77, 200], [128, 0, 0]], np.uint8)  # nobody's colours, but for VOC's first as class 2
+
+
+@pytest.mark.parametrize('lines, settings, mask', [
+    ('0 ground 0 0 0\n1 leaf 255 0 0\n2 stone 0 128 64\n', {}, lambda i: encoded(PALETTE[i])),
+    ('0 ground 0 0 0\n1 leaf 255 0 0\n2 stone 0 128 64\n', {'mask_colors': 'always'}, lambda i: encoded(PALETTE[i])),
+    ('0 ground 0 0 0\n1 leaf 255 0 0\n2 stone 0 128 64\n', {'label_map': '0:1,1:2,2:0'}, lambda i: encoded(PALETTE[i])),
+    ('0 ground 0 0 0\n1 leaf 255 0 0\n2 stone 0 128 64\n', {}, lambda i: palette_mask(i, (0, 2, 1), PALETTE)),
+    ('0 ground\n1 leaf\n2 stone\n', {}, lambda i: palette_mask(i, (0, 1, 2), MINE)),
+    (None, {}, lambda i: palette_mask(i, (0, 1, 2), MINE)),
+    ('0 ground 0 0 0\n1 leaf 255 255 255\n2 stone 128 128 128\n', {}, lambda i: encoded(i)),
+    ('0 ground 0 0 0\n1 leaf 255 255 255\n', {}, lambda i: encoded(Image.fromarray(i > 0))),
+    ('0 ground 0 0 0\n1 leaf 255 255 255\n', {'label_map': '0:0,255:1'}, lambda i: encoded(Image.fromarray(i > 0))),
+    ('0 ground\n1 leaf\n', {'label_map': '0:0,255:1'}, lambda i: encoded(((i > 0) * 255).astype(np.uint8)))])
+def test_the_next_run_reads_what_was_written_whatever_the_masks_are(tmp_path, lines, settings, mask):
+    """Two masks of a person, two of the network beside them: one dataset, one reading."""
+    ids = [squares(n) for n in range(4)]
+    root = write_dataset(tmp_path, [mask(i) for i in ids], lines)
+    source = data.open_source(data_config('folder', root, **settings))
+    data.check_samples(source, source.splits['train'])
+    record, classes = json.loads(json.dumps(source.masks.record(source))), source.num_classes
+    writer = PseudoLabels(root / 'masks/train', 0.5, source.classes, source.palette, settings.get('label_map'), record)
+    confidence = np.tile(np.linspace(0, 1, 16, dtype=np.float32), (12, 1))
+    for number in (1, 2):
+        writer.write(f't{number}', np.zeros((12, 16, 3), np.uint8), ids[number] % classes, confidence)
+    before = read_label(source, source.splits['train'][0])
+    source = data.open_source(data_config('folder', root, **settings))
+    data.check_samples(source, source.splits['train'] + source.splits['val'])
+    np.testing.assert_array_equal(read_label(source, source.splits['train'][0]), before)
+    for number in (1, 2):
+        np.testing.assert_array_equal(read_label(source, source.splits['train'][number]),
+                                      np.where(confidence >= 0.5, ids[number] % classes, 255))
+
+
+def test_they_are_written_in_the_values_of_the_reader(tmp_path):
+    """Official masks of ADE20K hold class + 1: so do pseudo-labels of a run on them."""
+    write_ade20k(tmp_path)
+    source = data.open_source(data_config('ade20k', tmp_path))
+    data.check_samples(source, source.splits['train'])
+    writer = PseudoLabels(tmp_path / 'out', 0.5, source.classes, source.palette, None, source.masks.record(source))
+    ids = np.array([[0, 5, 149]], np.uint8)
+    writer.write('a', np.zeros((1, 3, 3), np.uint8), ids, np.array([[0.9, 0.9, 0.1]], np.float32))
+    written = (tmp_path / 'out/a.png').read_bytes()
+    np.testing.assert_array_equal(read_labels(source, written, 'a'), [[0, 5, 255]])
 
 
 def test_unusable_settings_are_named(tmp_path):

@@ -52,6 +52,18 @@ def test_a_single_shifted_mask_among_official_ones_is_refused(tmp_path):
         check_samples(source, source.splits['train'])
 
 
+def test_all_masks_decide_which_kind_they_are(tmp_path):
+    """The one that tells may be any of them; where none does, nobody guesses."""
+    folder = write_ade20k(tmp_path, values=(0, 1, 2), train=70)
+    with pytest.raises(InputError, match='no mask of 71 holds 255 .*\n.*label_map=1-150:0-149 .*or 0-149:0-149'):
+        open_it(tmp_path)
+    official, shifted = (open_it(tmp_path, label_map=text).lookup for text in ('1-150:0-149', '0-149:0-149'))
+    assert official[[0, 1, 150, 151]].tolist() == [255, 0, 149, 255] and shifted[[0, 1, 149]].tolist() == [0, 1, 149]
+    for value, first in ((255, 0), (150, 255)):
+        write_mask(folder / 'annotations/training/ADE_train_00000043.png', [0, value])
+        assert open_it(tmp_path).lookup[0] == first
+
+
 def test_an_official_mask_among_shifted_ones_is_refused(tmp_path):
     folder = write_ade20k(tmp_path, values=(0, 149, 255))
     write_mask(folder / 'annotations/training/ADE_train_00000003.png', [0, 150])

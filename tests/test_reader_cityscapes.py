@@ -6,7 +6,7 @@ from dataset_trees import data_config, write_cityscapes, write_mask
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, evaluation_split, open_source, training_split
-from s4mim_jax.data.files.images import decode_mask
+from s4mim_jax.data.files.mask_file import decode_mask
 
 # id -> train id and colour of labels.py, for some of the 34, written down by hand.
 OFFICIAL = {7: (0, 'road', (128, 64, 128)), 8: (1, 'sidewalk', (244, 35, 232)), 11: (2, 'building', (70, 70, 70)),

@@ -11,7 +11,8 @@ from dataset_trees import data_config
 from s4mim_jax.config import base, command_line
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_batches, training_split
-from s4mim_jax.data.files.images import decode_image, decode_mask
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.files.mask_file import decode_mask
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (12, 16)

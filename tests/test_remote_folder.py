@@ -127,11 +127,13 @@ def test_local_folders_are_taken_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'deep' / 'er').mkdir(parents=True)
     (tmp_path / 'link').symlink_to('deep/er')
-    for workdir, there in (('run', 'run'), ('~/run', '~/run'), ('./a/b', 'a/b'), ('link/../c', 'deep/c')):
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))  # a shell leaves the ~ of --workdir=~/run to the program
+    for workdir, there in (('run', 'run'), ('~/run', 'home/run'), ('[1] *?/a', '[1] *?/a'), ('./a/b', 'a/b'),
+                           ('link/../c', 'deep/c')):
         run_folder.check_writable(workdir)
         folder = run_folder.prepare(workdir)
         run_folder.write_json(folder / 'config.json', {})
         checkpoints = Checkpoints(workdir)
         checkpoints.close()
         assert sorted(os.listdir(tmp_path / there)) == ['checkpoints', 'config.json'], workdir
-        assert storage.locate(workdir) == epath.Path(workdir)
+        assert storage.locate(workdir) == epath.Path(os.path.expanduser(workdir))

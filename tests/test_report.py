@@ -3,10 +3,14 @@
 
 import numpy as np
 import pytest
+import report_world
 from report_world import groups_of, make, text
 
 from s4mim_jax.report import make_report
 from s4mim_jax.reporting import curves, heatmaps, statistics, tables
+from s4mim_jax.reporting.verdict import verdict
+
+world = report_world.world  # the fixture
 
 
 def test_summary_numbers(world):
@@ -24,7 +28,31 @@ def test_summary_numbers(world):
         assert row['steps'] == '300'
     pairs = [test['unimatch'][seed] - test['supervised'][seed] for seed in (1, 2)]
     assert (rows[0]['test − reference'], rows[1]['test − reference']) == ('reference', '+' + text(pairs))
-    assert rows[1]['pairs'] == '2' and rows[1]['seeds'] == '1, 2, 3'
+    assert rows[1]['pairs'] == '2' and rows[1]['seeds'] == '3 (1, 2, 3)'
+
+
+def test_labelled_only_is_the_reference_wherever_it_stands(tmp_path):
+    for number, (method, test) in enumerate([('a_method', 0.43), ('supervised', 0.41), ('b_method', 0.414)]):
+        for seed in (0, 1):
+            make(tmp_path / f'{number}{seed}', method, seed, test + 0.001 * seed)
+    groups, _ = groups_of(tmp_path)
+    table = tables.summary_table(groups)
+    assert [row[9] for row in table.rows] == ['+2.00 ± 0.00', 'reference', '+0.40 ± 0.00']
+    said = verdict(groups)
+    assert ('a_method is best with test mIoU 43.0 %, +2.0 points to the reference (supervised, labelled-only), '
+            'ahead in 2 of 2 pair(s) of seeds.') in said and 'chance' not in said
+    assert 'no other is ahead of the reference' in verdict(groups[1:2] * 2)
+    one, _ = groups_of(tmp_path / '00', tmp_path / '10')
+    assert 'ahead in 1 of 1' in verdict(one) and tables.summary_table(one).rows[0][3] == '1 (seed 0)'
+    close, _ = groups_of(tmp_path / '10', tmp_path / '20')
+    assert 'One seed each: so small a difference can be chance.' in verdict(close)
+    assert verdict([]) == 'No run has a score yet.'
+
+
+@pytest.mark.parametrize('limits, wide', [((40.0, 40.5), (35.25, 45.25)), ((1.0, 2.0), (0.0, 10.0)),
+                                          ((99.0, 99.5), (90.0, 100.0)), ((10.0, 60.0), (10.0, 60.0))])
+def test_half_a_point_does_not_fill_an_axis(limits, wide):
+    np.testing.assert_allclose(curves.widened(limits), wide)
 
 
 def test_numbers_that_only_some_seeds_have(tmp_path):

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import report_world
 import tiny_run
 from PIL import Image
 from report_world import PROTOCOL, groups_of, make, text
@@ -25,12 +26,13 @@ from s4mim_jax.report import make_report
 from s4mim_jax.reporting import mosaic, predictions, run_files
 
 ROOT = Path(__file__).resolve().parents[1]
+world = report_world.world  # the fixture
 
 
 class Reader(html.parser.HTMLParser):
     """Checks that tags close in order; keeps attributes and text."""
 
-    VOID = {'meta', 'img', 'br', 'link'}
+    VOID = {'meta', 'img', 'br', 'link', 'input'}
 
     def __init__(self):
         super().__init__()

@@ -11,7 +11,8 @@ from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_split
-from s4mim_jax.data.files.images import decode_image, decode_mask
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.files.mask_file import decode_mask
 from s4mim_jax.data.shapes import builder
 from s4mim_jax.data.shapes.chance import Chance, hsv, value_noise, wave
 from s4mim_jax.data.shapes.scene import CLASSES, PALETTE, SIZE, draw

@@ -9,7 +9,7 @@ from dataset_trees import data_config, write_folder, write_image, write_mask, wr
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, open_source, training_split
 from s4mim_jax.data.classes import read_classes, voc_palette
-from s4mim_jax.data.source import mask_lookup
+from s4mim_jax.data.label_map import mask_lookup
 
 REAL = os.environ.get('S4MIM_DATA', '')
 
@@ -173,7 +173,8 @@ def test_label_map_to_a_class_that_is_not_there(tmp_path):
 
 def test_unknown_dataset_and_missing_folder(tmp_path, monkeypatch):
     with pytest.raises(InputError, match='data.name=imagenet: unknown dataset\nvalid: ade20k, camvid, '
-                                         'cityscapes, coco, folder, shapes, tfds:NAME, voc, voc:aug$'):
+                                         'cityscapes, coco, folder, patterns, shapes, shapes_large, tfds:NAME, voc, '
+                                         'voc:aug$'):
         open_source(data_config('imagenet', tmp_path))
     with pytest.raises(InputError, match='data.name=camvid:small: unknown dataset'):
         open_source(data_config('camvid:small', tmp_path))

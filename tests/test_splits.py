@@ -27,7 +27,7 @@ def test_list_of_ids_and_its_hash(root):
     assert ids(split.labeled) == ['t1', 't4'] and ids(split.unlabeled) == ['t0', 't2', 't3']
     assert all(s.mask for s in split.labeled) and len(split.hash) == 64
     # The same sets in another order and form are the same split; other sets are not.
-    write_lists(root, 'pairs', ['images/train/t1.jpg masks/train/t1.png', '/old/place/train/t4.jpg /old/t4'],
+    write_lists(root, 'pairs', ['images/train/t1.jpg masks/train/t1.png', '/old/train/t4.jpg /old/masks/train/t4.png'],
                 ['images/train/t3.jpg', 't0', 'train/t2'])
     assert training_split(open_folder(root), 'pairs', 0).hash == split.hash
     write_lists(root, 'other', ['t1'], ['t4', 't0', 't2', 't3'])
@@ -109,7 +109,7 @@ def rare(tmp_path_factory):
 
 
 def seen_classes(source, samples):
-    from s4mim_jax.data.files.images import decode_mask
+    from s4mim_jax.data.files.mask_file import decode_mask
     return {int(v) for s in samples for v in np.unique(decode_mask(source.read_bytes(s.mask), s.id))}
 
 

@@ -14,10 +14,10 @@ import tiny_network
 from s4mim_jax import terms
 from s4mim_jax.config import base
 from s4mim_jax.parallel import Collectives
+from s4mim_jax.terms.class_wise_mim import pixel_decoder, reconstructed
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.training.state import build_pixel_decoder
 from s4mim_jax.training.step import _value
 from s4mim_jax.views.keys import Draws
 
@@ -108,13 +108,16 @@ def test_accumulation_with_batch_statistics_is_micro_batches_in_order():
 
 
 WEIGHTS = 'test_loss_weights.py::test_the_loss_is_the_weighted_sum_of_the_terms'
+RAMPS = 'test_weights.py::test_a_weight_follows_its_ramp_and_its_schedule'
 SHOWN = dict.fromkeys(terms.TERMS, WEIGHTS) | {
+    f'{name}_{kind}': RAMPS for name in terms.TERMS for kind in ('ramp', 'schedule')} | {
     'weighting': 'test_loss_weights.py::test_every_method_has_the_weights_of_its_formula',
     'class_balance': 'test_class_weights.py::test_weights_of_a_dataset',
     'teacher.decay': 'test_switches.py::test_the_ema_teacher_follows_the_student',
     'teacher.half_life': 'test_switches.py::test_the_ema_teacher_follows_the_student',
     'teacher.batch_stats': 'test_switches.py::test_the_ema_teacher_follows_the_student'}
 LABEL = 'name'  # of the method, for people
+MODULES = 'modules'  # test_extensions.py
 S4MC, MARGIN = 's4mc', 's4mc,selection.threshold=margin,selection.tau_margin=0.1'
 TABLE = 's4mc,selection.refinement=coherence,selection.coherence=(0.9, 0.9, 0.9, 0.9, 0.9)'
 MASKMATCH, MASKSUP = 'maskmatch,teacher.kind=self,teacher.scales=(1.0,)', 'masksup,masks.x_kind=grid'
@@ -144,6 +147,8 @@ SWITCHES = {
     'selection.matched': (S4MC, 'unrefined', 'target/w/kept'),
     'masks.patch': (MASKMATCH, 4, 'visible/w_masked'),
     'masks.x_kind': (MASKSUP, 'freeform', 'visible/x_masked'),
+    'masks.w_kind': (MASKMATCH, 'freeform', 'visible/w_masked'),
+    'masks.s_kind': ('s4mim_semantic', 'freeform', 'visible/s1_masked'),
     'masks.x_ratio': (MASKSUP, 0.25, 'visible/x_masked'),
     'masks.w_ratio': (MASKMATCH, 0.25, 'visible/w_masked'),
     'masks.s_ratio': ('s4mim_semantic', 0.25, 'visible/s1_masked'),
@@ -200,15 +205,16 @@ def observe(config):
     params = student['params']
     if config.method.class_wise_mim:
         like = jnp.zeros((1, 2, 2, 8)), jnp.zeros((1, 2, 2), jnp.int32)
-        decoder = build_pixel_decoder(config).init(jax.random.key(2), *like)['params']
+        decoder = pixel_decoder(config).init(jax.random.key(2), *like)['params']
         params = params | {'pixel_decoder': decoder}
     with_partner = config.copy_and_resolve_references()
     with_partner.method.cutmix.partner = 'independent'  # the same bytes, whether the partner is looked at or not
     batch = jax.tree.map(jnp.asarray, tiny.batch(with_partner))
     scene, _ = compose_scene(model, config, plan(config.method), Collectives(), student | {'params': params}, teacher,
                              batch, Draws(jnp.uint32(0), jnp.int32(4)))
+    decoded = reconstructed(scene) if config.method.class_wise_mim else {}
     seen = {f'{kind}/{name}': value for kind, values in (
-        ('image', scene.images), ('logits', scene.logits), ('reconstructed', scene.reconstructed),
+        ('image', scene.images), ('logits', scene.logits), ('reconstructed', decoded),
         ('visible', {name: copy.visible for name, copy in scene.masked.items()}),
         ('part', {name: copy.part for name, copy in scene.masked.items()}),
         ('loss', {name: _value(term.loss(scene), Collectives())
@@ -224,7 +230,7 @@ def observed(run):
 
 
 def test_every_switch_is_listed():
-    assert sorted([*SWITCHES, *SHOWN, LABEL]) == sorted(switches(base().method))
+    assert sorted([*SWITCHES, *SHOWN, LABEL, MODULES]) == sorted(switches(base().method))
     for place in SHOWN.values():
         file, test = place.split('::')
         assert f'\ndef {test}(' in (Path(__file__).parent / file).read_text()

@@ -42,9 +42,9 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def environment(tmp_path_factory):
-    return os.environ | {'JAX_PLATFORMS': 'cpu', 'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('cache')),
-                         'XLA_FLAGS': '--xla_backend_optimization_level=0', 'PYTHONUNBUFFERED': '1'}
+def environment():
+    return os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_backend_optimization_level=0',
+                         'PYTHONUNBUFFERED': '1'}
 
 
 def command(dataset, workdir, *extra, method='unimatch_v2', steps=6):

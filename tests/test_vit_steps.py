@@ -69,7 +69,7 @@ def test_sizes_are_facts_of_the_encoder():
     c = tiny.config()
     for encoder in models.ENCODERS:
         c.model.encoder = encoder
-        patch = 14 if encoder.startswith('dinov2') else None
+        patch = {'dinov2': 14, 'dinov3': 16}.get(encoder[:6]) if '_vit' in encoder else None
         expected = (patch, patch) if patch else (1, c.model.output_stride)
         assert (size_multiple(c.model), feature_stride(c.model)) == expected
 

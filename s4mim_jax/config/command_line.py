@@ -1,5 +1,6 @@
 """How every command line starts: flags, config overrides, and errors without a traceback."""
 
+import contextlib
 import importlib.util
 import inspect
 import os
@@ -10,14 +11,21 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from s4mim_jax.config import shipped
-from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.errors import InputError, unforeseen
+from s4mim_jax.config.extensions import module_names
+from s4mim_jax.config.methods import split_argument
 from s4mim_jax.config.overrides import assign
 
 CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
                'Any key can be overridden: --config.total_steps=200')
 
+_FOLDERS = ('workdir', 'output')  # flags that name a place
+_PATH_KEYS = ('data.dir', 'model.pretrained')
+INTERRUPTED = 130  # the shell's status after Ctrl-C
 
-COMPOSING = ('method.weighting',)  # keys that decide how a method is put together, not only how it runs
+
+# Keys that decide how a method is put together, not only how it runs.
+COMPOSING = ('method.weighting', 'method.modules')
 
 
 def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -28,8 +36,13 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
         overrides as a list of (dotted key, text); returns an exit status or None.
       flag_values: where the module defined its other flags.
 
-    Exit status: main's, or with a short message 2 for an InputError and a wrong flag, 4 for a StorageError.
+    Exit status: main's, or with a short message 2 for an InputError and a wrong flag, 4 for a StorageError, 130 after
+    Ctrl-C, 1 for what nobody has foreseen, whose traceback goes to a file that the message names.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of classes and files come in every script, and the terminals of schedulers in ASCII.
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
     app.define_help_flags()
     logging.set_verbosity(logging.ERROR)  # Orbax tells its whole life
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # TensorFlow's banner; must be set before its import
@@ -39,15 +52,26 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     def parse(argv):
         rest, caught['config'], caught['overrides'] = split_config_flags(argv)
         try:
-            return flag_values(rest)
+            rest = flag_values(rest)
         except flags.Error as error:
             raise SystemExit(_fail(error)) from None
+        for name in _FOLDERS:
+            if name in flag_values and flag_values[name].value:
+                flag_values[name].value = os.path.expanduser(flag_values[name].value)
+        return [rest[0], *map(os.path.expanduser, rest[1:])]
 
     def call(argv):
         try:
             return main(argv[1:], caught['config'], caught['overrides'])
         except InputError as error:
             return _fail(error)
+        except KeyboardInterrupt:
+            return _fail('interrupted', INTERRUPTED)
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception as error:
+            return _fail(unforeseen(error, flag_values['workdir'].value if 'workdir' in flag_values else None), 1)
 
     try:
         app.run(call, flags_parser=_guard(parse))
@@ -64,10 +88,11 @@ def _guard(parse):
     return guarded
 
 
-def _fail(error) -> int:
-    sys.stdout.flush()
+def _fail(error, status: int | None = None) -> int:
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     print(f'error: {error}', file=sys.stderr, flush=True)
-    return getattr(error, 'status', 2)
+    return getattr(error, 'status', 2) if status is None else status
 
 
 def split_config_flags(argv: list[str]):
@@ -126,13 +151,24 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
         message = str(error).partition('\n')[0]
         raise InputError(f'--config={name}: the config file fails: {type(error).__name__}: {message}') from None
     for key, value in overrides:
+        if key in _PATH_KEYS:
+            value = os.path.expanduser(value)  # the shell leaves --config.data.dir=~/images as it is
         if key == 'method.name':
             raise InputError('--config.method.name only labels a run; name the method after the colon: '
                              f'--config={name}:{value}')
-        if key in COMPOSING and str(config.method[key.removeprefix('method.')]) != value:
-            raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
-        assign(config, key, value)
+        if key in COMPOSING:
+            found = config.method[key.removeprefix('method.')]
+            if found not in (value, module_names(value)):
+                raise InputError(f'--config.{key}={value}: {name} does not compose its method; set it there')
+        else:
+            assign(config, key, value)
     return config.lock()
+
+
+def fixed_keys(text: str | None, overrides: list[tuple[str, str]]) -> set[str]:
+    """Dotted keys that a command line sets: by --config.KEY, or behind the method (`:fixmatch,model.stem=deep`)."""
+    settings = split_argument((text or '').partition(':')[2])[1:]
+    return {key for key, _ in overrides} | {setting.partition('=')[0].strip() for setting in settings}
 
 
 def compilation_cache(workdir: str) -> None:

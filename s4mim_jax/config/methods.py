@@ -12,6 +12,8 @@ import ml_collections
 
 from s4mim_jax.config import recipes, shipped
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.extensions import module_names
+from s4mim_jax.config.keys import adopt
 from s4mim_jax.config.overrides import assign
 
 WEIGHTINGS = ('added', 'equal')
@@ -29,15 +31,16 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
       published: {'v1': Recipe, 'v2': Recipe} of `recipes`, applied before the method. training: recipes.Training.
 
     Returns:
-      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Three more names:
-      `recipe=v1|v2` where recipes are published, `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`), and
-      `weighting=added|equal`, by which the methods set their weights: each idea added to the whole host, or all
-      cross-entropies of one side sharing the weight that the host gives to it (the control).
+      the same config. Keys of settings may leave out `data.` or `method.`: `split=1_8`, `tau=0.9`. Four more names:
+      `recipe=v1|v2` where recipes are published, `hardware=16gb` (24gb, 40gb, 80gb; see `hardware`),
+      `modules=ideas.entropy`, ideas from outside the package (see `extensions`), and `weighting=added|equal`, by
+      which the methods set their weights: each idea added to the whole host, or all cross-entropies of one side
+      sharing the weight that the host gives to it (the control).
 
     Raises:
       InputError: unknown method, unknown key, or a value of the wrong type.
     """
-    method, *texts = _split(argument or default)
+    method, *texts = split_argument(argument or default)
     method = method or default  # ',weighting=equal' has settings alone
     host, *added = [name.strip() for name in method.split('+')]
     where = f'--config={Path(file).name}:{argument}'
@@ -49,6 +52,7 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
         if weighting not in WEIGHTINGS:
             raise InputError(f'weighting={weighting} in {where}\nvalid: {", ".join(WEIGHTINGS)}')
         config.method.weighting = weighting
+    adopt(config, *module_names(settings.pop('modules', None) or settings.pop('method.modules', '')))
     if recipe and not published:
         raise InputError(f'recipe={recipe} in {where}: no recipes are published for this dataset')
     if published:
@@ -76,7 +80,7 @@ def compose(config, argument: str | None, file: str, default: str = 'unimatch', 
 
 def settings_of(argument: str) -> tuple[str, dict[str, str]]:
     """What stands behind the colon as (method, '' if none is named; settings by key)."""
-    method, *texts = _split(argument)
+    method, *texts = split_argument(argument)
     if '=' in method:
         method, texts = '', [method, *texts]
     return method, _settings(texts)
@@ -92,7 +96,7 @@ def _settings(texts: list[str]) -> dict[str, str]:
     return settings
 
 
-def _split(argument: str) -> list[str]:
+def split_argument(argument: str) -> list[str]:
     """Parts between commas, where commas inside brackets do not count: `crop=(96, 96)` is one part."""
     parts, depth = [''], 0
     for character in argument:

@@ -6,6 +6,8 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.keys import base
 from s4mim_jax.config.methods import WEIGHTINGS
 from s4mim_jax.data.files.pixel_format import pixel_format
+from s4mim_jax.terms import weights
+from s4mim_jax.views.table import table
 
 CHOICES = {
     'precision': ('auto', 'float32', 'bfloat16'),
@@ -16,9 +18,6 @@ CHOICES = {
     'method.teacher.batch_stats': ('copy', 'ema'),
     'method.cutmix.partner': ('self_view', 'batch', 'independent'),
     'method.weighting': WEIGHTINGS,
-    'method.supervised_loss': ('ce', 'ohem'),
-    'method.strong_views': (1, 2),
-    'method.class_balance': ('none', 'inverse', 'effective'),
     'data.mask_colors': ('auto', 'always', 'never'),
     'method.selection.refinement': ('none', 'union', 'coherence'),
     'method.selection.threshold': ('confidence', 'margin', 'partition'),
@@ -26,13 +25,9 @@ CHOICES = {
     'method.selection.resolution': ('logits', 'full'),
     'method.selection.connectivity': (4, 8),
     'method.selection.matched': ('none', 'unrefined', 'single_scale'),
-    'method.masks.x_kind': ('grid', 'freeform'), 'method.masks.statistics': ('batch', 'running'),
+    'method.masks.statistics': ('batch', 'running'),
     'method.masks.loss_on': ('all', 'visible', 'hidden'),
     'method.masks.input_scope': ('all', 'class_sampled'),
-    'method.similarity_loss': ('mse', 'kl'),
-    'method.mim.scope': ('class', 'image'),
-    'method.mim.aggregation': ('position', 'prototype'),
-    'method.mim.prototype_from': ('masked', 'unmasked'),
     'eval.mode': ('whole', 'sliding', 'center_crop'),
     'eval.split': ('train', 'val', 'test'),
 }
@@ -41,16 +36,14 @@ AT_LEAST = {
     'optimizer.reference_batch': 1, 'optimizer.warmup_steps': 0, 'eval.every': 0, 'eval.batch': 1,
     'eval.multiple': 1, 'checkpoint.every': 0, 'log.every': 1, 'log.images': 0, 'model.width': 1,
     'optimizer.learning_rate': 0.0, 'optimizer.weight_decay': 0.0, 'optimizer.head_multiplier': 0.0,
-    'optimizer.clip_norm': 0.0, 'method.selection.decay': 0.0, 'method.masks.patch': 1, 'method.mim.width': 1,
-    'method.mim.layers': 2,  # a decoder that does not mix positions cannot tell class-wise from plain MIM
+    'optimizer.clip_norm': 0.0, 'method.selection.decay': 0.0, 'method.masks.patch': 1,
 }
-SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay',
-          'method.teacher.half_life', 'method.ohem_threshold',
-          'method.ohem_keep', 'method.feature_dropout', 'views.jitter_probability', 'views.hue',
-          'method.selection.tau_margin', 'method.selection.alpha', 'method.selection.alpha_end', 'method.masks.x_ratio',
-          'method.masks.w_ratio', 'method.masks.s_ratio', 'method.mim.tau', 'method.mim.ramp', 'eval.boundary',
+SHARES = ('method.tau', 'method.cutmix.probability', 'method.teacher.decay', 'method.teacher.half_life',
+          'views.jitter_probability', 'views.hue', 'method.selection.tau_margin', 'method.selection.alpha',
+          'method.selection.alpha_end', 'eval.boundary',
           'views.grayscale_probability', 'views.blur_probability', 'optimizer.momentum', 'optimizer.b1', 'optimizer.b2')
 SIZES = ('data.crop', 'data.resize', 'eval.window')
+KINDS = ('grid', 'freeform')  # of masks
 RANGES = ('data.scale', 'views.blur_sigma', 'method.cutmix.area', 'method.cutmix.aspect', 'method.masks.freeform')
 
 
@@ -91,6 +84,7 @@ def validate(config) -> None:
     _validate_pixels(config)
     if config.method.masks.freeform[1] >= 1:
         _refuse(config, 'method.masks.freeform', 'hidden shares, below 1')
+    _validate_terms(config)
     _validate_slots(config)
     if config.method.cutmix.area[1] > 1:
         _refuse(config, 'method.cutmix.area', 'shares of the image, at most 1')
@@ -99,22 +93,37 @@ def validate(config) -> None:
     for key in ('optimizer.b1', 'optimizer.b2', 'optimizer.momentum'):
         if read(config, key) == 1:
             _refuse(config, key, 'must be below 1')
-    if config.model.freeze_norm and not config.model.pretrained:
-        raise InputError('--config.model.freeze_norm=true holds BatchNorm at the statistics of pretrained weights, '
-                         'but --config.model.pretrained is None\n'
-                         'name a weights file, or set --config.model.freeze_norm=false')
-    if config.method.feature_dropout >= 1.0:
-        _refuse(config, 'method.feature_dropout', 'must be below 1')
+    for key, held in (('freeze_norm', 'BatchNorm at the statistics'), ('freeze_encoder', 'the encoder at the values')):
+        if config.model[key] and not config.model.pretrained:
+            raise InputError(f'--config.model.{key}=true holds {held} of pretrained weights, '
+                             'but --config.model.pretrained is None\n'
+                             f'name a weights file, or set --config.model.{key}=false')
     if not terms.active(config.method):
         raise InputError('every loss term of config.method has weight 0: nothing to train\n'
-                         f'terms: {", ".join(terms.TERMS)}')
-    for name in terms.TERMS:
-        if config.method[name] < 0:
-            _refuse(config, f'method.{name}', 'a weight must not be negative')
+                         f'terms: {", ".join(terms.table(config.method))}')
     if config.method.complementary_dropout and config.method.consistency and config.method.strong_views != 2:
         _refuse(config, 'method.complementary_dropout', 'needs method.strong_views=2')
     if config.partition == 'shard_map' and config.mesh.fsdp > 1:
         _refuse(config, 'mesh.fsdp', 'parameters are cut along fsdp under partition=jit only')
+
+
+def _validate_terms(config) -> None:
+    """The keys that terms bring, and the views that they ask for."""
+    for name, term in terms.table(config.method).items():
+        for dotted, key in terms.keys(name, term).items():
+            fault = key.fault(read(config, f'method.{dotted}'))
+            if fault:
+                _refuse(config, f'method.{dotted}', fault)
+        points = config.method[f'{name}_schedule']
+        if weights.fault(points):
+            _refuse(config, f'method.{name}_schedule', weights.fault(points))
+        if points and config.method[f'{name}_ramp']:
+            _refuse(config, f'method.{name}_ramp', f'method.{name}_schedule says already how the weight changes')
+    for name, term in terms.active(config.method).items():
+        unknown = [view for view in term.needs(config.method) if view not in table(config.method)]
+        if unknown:
+            raise InputError(f'the term {name} needs the view {unknown[0]!r}, which the table of views does not have\n'
+                             f'valid: {", ".join(table(config.method))}')
 
 
 def _validate_pixels(config) -> None:
@@ -132,6 +141,10 @@ def _validate_pixels(config) -> None:
 
 def _validate_slots(config) -> None:
     """The teacher and the selection slot, and which masked copies are asked for."""
+    rows = table(config.method)
+    copies, strong = rows.copies, len(rows.strong)
+    if not 1 <= config.method.strong_views <= strong:
+        _refuse(config, 'method.strong_views', f'1 to {strong}, the strong views of the table of views')
     scales = tuple(config.method.teacher.scales)
     if 1.0 not in scales or len(set(scales)) < len(scales) or not all(
             isinstance(s, (int, float)) and s > 0 for s in scales):
@@ -149,10 +162,15 @@ def _validate_slots(config) -> None:
         _refuse(config, 'method.selection.window', 'an odd number from 3 on')
     if not 1 <= rule.neighbors <= neighborhood:
         _refuse(config, 'method.selection.neighbors', f'1 to {neighborhood} in this window')
+    for mask in copies:
+        if config.method.masks[f'{mask}_kind'] not in KINDS:
+            _refuse(config, f'method.masks.{mask}_kind', 'valid: ' + ', '.join(KINDS))
+        if not 0.0 <= config.method.masks[f'{mask}_ratio'] <= 1.0:
+            _refuse(config, f'method.masks.{mask}_ratio', 'must lie in 0 .. 1')
     for key in ('method.mim.views', 'method.mim.semantic_views'):
         views = tuple(read(config, key))
-        if not views or len(set(views)) < len(views) or not set(views) <= {'x', 'w', 's'}:
-            _refuse(config, key, "one or more of ('x', 'w', 's')")
+        if not views or len(set(views)) < len(views) or not set(views) <= set(copies):
+            _refuse(config, key, f'one or more of {tuple(copies)}, the masks of the table of views')
 
 
 # Key of method.selection -> (another key of it, the values under which the first has an effect).

@@ -1,14 +1,14 @@
 """Datasets: readers, splits, checks and the input pipeline. TensorFlow stays in here."""
 
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check import Row, Table, check_samples
+from s4mim_jax.data.check import Row, Table, check_samples, label_notes
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.held_out import open_source
 from s4mim_jax.data.sizes import network_size
 from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.splits import Split, evaluation_split, training_split
 
-__all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_batches',
+__all__ = ['IGNORE', 'Row', 'Sample', 'Source', 'Split', 'Table', 'check_samples', 'evaluation_batches', 'label_notes',
            'evaluation_split', 'network_size', 'open_source', 'training_batches', 'training_split']
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import ColorTable, color_table
+from s4mim_jax.data.files.text import read_lines
 
 
 def voc_palette(count: int = 256) -> np.ndarray:
@@ -58,7 +59,7 @@ def read_colors(path: Path, mask_colors: str) -> ColorTable | None:
 def _parse(path: Path) -> tuple[dict[int, str], list[tuple[int, tuple[int, int, int]]]]:
     """Names of the classes, and (id, colour) of every line that has one, 255 among them."""
     names, colors = {}, []
-    for number, line in enumerate(path.read_text(encoding='utf-8-sig').splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         words = line.split('#')[0].split()
         if not words:
             continue

@@ -17,7 +17,8 @@ from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data import geometry
 from s4mim_jax.data.check import Table
 from s4mim_jax.data.files import tiff
-from s4mim_jax.data.files.images import decode_image, decode_mask, fit_bands
+from s4mim_jax.data.files.images import decode_image, fit_bands
+from s4mim_jax.data.mask_meaning import read_labels
 from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.tensorflow_setup import tf
 
@@ -130,13 +131,19 @@ class CropReader:
         return form.to_bytes(fit_bands(values, tiff.layout(source, path).alpha, path, form), path)
 
     def _from_cache(self, sample, bits):
-        image = self._decoded(self._samples[sample].image, decode_image, self._source.pixels)
+        image = self._decoded(self._samples[sample].image, self._image)
         return self._render(sample, bits, image, (0, 0))
 
-    def _decoded(self, path, decode, how):
+    def _image(self, data, path):
+        return decode_image(data, path, self._source.pixels)
+
+    def _label(self, data, path):
+        return read_labels(self._source, data, path)
+
+    def _decoded(self, path, decode, shape=None):
         array = None if self._cache is None else self._cache.get(path)
         if array is None:
-            array = self._guarded(lambda: decode(self._source.read_bytes(path), path, how))
+            array = self._guarded(lambda: _shaped(decode(self._source.read_bytes(path), path), path, shape))
             if self._cache is not None:  # two threads may both decode it: the same array
                 self._cache[path] = array
         return array
@@ -153,9 +160,10 @@ class CropReader:
         labels = np.full(valid.shape, IGNORE, np.uint8)
         path = self._samples[sample].mask
         if path is not None:
-            mask = self._decoded(path, decode_mask, self._source.colors)
+            row = self._rows[sample]
+            mask = self._decoded(path, self._label, (row.height, row.width))
             for placement, label in zip(placements, labels):
-                geometry.crop_label(mask, placement, label, self._source.lookup)
+                geometry.crop_label(mask, placement, label)
         return images, valid, labels
 
     def _guarded(self, function, *arguments):
@@ -164,3 +172,11 @@ class CropReader:
         except InputError as error:
             self.failure = self.failure or error
             raise
+
+
+def _shaped(array, path, shape):
+    """A file that was changed after the walk may have another size, and a crop of it would show something else."""
+    if shape is not None and array.shape[:2] != shape:
+        raise InputError(f'{path}: {array.shape[0]}x{array.shape[1]}, its image is {shape[0]}x{shape[1]} (height x '
+                         'width)\nwas it changed after the check?')
+    return array

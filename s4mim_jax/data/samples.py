@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from s4mim_jax.data.files.images import decode_image, decode_mask
+from s4mim_jax.data.files.images import decode_image
+from s4mim_jax.data.mask_meaning import read_labels
 from s4mim_jax.data.source import Sample, Source
 
 
@@ -12,5 +13,5 @@ def read_image(source: Source, sample: Sample) -> np.ndarray:
 
 
 def read_label(source: Source, sample: Sample) -> np.ndarray:
-    """Class ids and 255, uint8 [H, W], of a sample with a mask; raises InputError as `images.decode_mask`."""
-    return source.lookup[decode_mask(source.read_bytes(sample.mask), sample.mask, source.colors)]
+    """Class ids and 255, uint8 [H, W], of a sample with a mask; raises InputError as `read_labels`."""
+    return read_labels(source, source.read_bytes(sample.mask), sample.mask)

@@ -7,15 +7,17 @@ nothing downstream knows which one it was.
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.files.left_out import LeftOut
 from s4mim_jax.data.files.mask_colors import ColorTable
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat, pixel_format
+from s4mim_jax.data.label_map import mask_lookup, require_targets
+from s4mim_jax.data.mask_meaning import MaskMeaning
 
 # Imported when asked for: `shapes` brings TensorFlow Datasets with it.
 READERS = {
@@ -77,6 +79,10 @@ class Source:
       cache_dir: where the walk over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
+      left_out: what lies in the dataset's folders and is not used.
+      mask_folders: names of folders that stand for one another in the masks' paths of split lists.
+      mask_colors, label_map: as in `config.data`; `open_source` sets them.
+      masks: what their numbers and colours mean, settled by `check_samples` from the files, for all of them alike.
       notes: lines for the start-up text: how the files were read, and what was left out.
     """
 
@@ -94,6 +100,11 @@ class Source:
     cache_dir: str | None = None
     pixels: PixelFormat = PLAIN
     colors: ColorTable | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    mask_folders: tuple[str, ...] = ()
+    mask_colors: str = 'auto'
+    label_map: str | None = None
+    masks: MaskMeaning = field(default_factory=MaskMeaning)
     notes: tuple[str, ...] = ()
 
     @property
@@ -117,7 +128,25 @@ def open_source(data) -> Source:
                              f'is {data.name}')
     module, function = READERS[reader].split(':')
     source = getattr(importlib.import_module(module), function)(resolve_dir(data), data)
-    return replace(source, pixels=pixel_format(data))
+    require_classes(source)
+    return replace(source, pixels=pixel_format(data), mask_colors=data.mask_colors, label_map=data.label_map)
+
+
+def require_classes(source: Source) -> None:
+    """Refuses a dataset whose scores would mean nothing.
+
+    Raises:
+      InputError: fewer than two classes, or two of one name.
+    """
+    if source.num_classes < 2:
+        raise InputError(f'{source.dir}: one class, {source.classes[0]!r}; every prediction would be right\n'
+                         'valid: two classes and more; what is not the thing (the background) is a class too: '
+                         '0 background, 1 thing')
+    twice = next((name for name in source.classes if source.classes.count(name) > 1), None)
+    if twice is not None:
+        ids = [str(i) for i, name in enumerate(source.classes) if name == twice]
+        raise InputError(f'{source.dir}: the classes {" and ".join(ids)} have one name, {twice!r}\n'
+                         'valid: a name of its own for every class; --config.data.label_map joins classes')
 
 
 def reader_name(name: str) -> str:
@@ -189,40 +218,3 @@ def cache_dir(folder: Path, data) -> str | None:
         return str(folder / '.s4mim_cache')
     readable = str(folder.resolve()).strip(os.sep).replace(os.sep, '_')
     return str(Path('~/.cache/s4mim_jax').expanduser() / readable)
-
-
-def mask_lookup(label_map: str | None, default: dict[int, int] | None = None) -> np.ndarray:
-    """Table of raw mask value -> class id.
-
-    Args:
-      label_map: `config.data.label_map`, e.g. '0:0,255:1'; values it leaves out become 255.
-      default: changes to the identity when there is no label_map, e.g. {11: 255}.
-
-    Returns:
-      uint8 [256].
-
-    Raises:
-      InputError: text that is not `value:class` pairs of 0..255.
-    """
-    lookup = np.arange(256, dtype=np.uint8)
-    for value, target in (default or {}).items():
-        lookup[value] = target
-    if label_map is None:
-        return lookup
-    lookup[:] = IGNORE
-    for pair in label_map.split(','):
-        value, _, target = pair.partition(':')
-        if not (value.strip().isdecimal() and target.strip().isdecimal()
-                and int(value) <= 255 and int(target) <= 255):
-            raise InputError(f'--config.data.label_map={label_map}: {pair!r} is not VALUE:CLASS with '
-                             f'numbers 0..255\nvalid, for example: 0:0,255:1')
-        lookup[int(value)] = int(target)
-    return lookup
-
-
-def require_targets(label_map: str | None, lookup: np.ndarray, num_classes: int) -> None:
-    """Refuses a label_map that maps to classes the dataset does not have."""
-    excess = sorted(set(lookup[(lookup >= num_classes) & (lookup != IGNORE)].tolist()))
-    if label_map is not None and excess:
-        raise InputError(f'--config.data.label_map={label_map} maps to class {excess[0]}\n'
-                         f'valid: 0..{num_classes - 1} and {IGNORE} (ignore)')

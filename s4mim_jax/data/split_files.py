@@ -1,15 +1,17 @@
 """Split lists: `splits/NAME_labeled.txt` or `splits/NAME/labeled.txt`, and the same for unlabeled.
 
 A line is an id, a path, or a pair `image mask` of paths below the dataset's folder, as the public
-lists for VOC, Cityscapes, COCO and ADE20K have them. A last line without an end counts as a line.
+lists for VOC, Cityscapes, COCO and ADE20K have them, see `list_names`. A pair that names the image twice
+means that it has no mask. A last line without an end counts as a line.
 """
 
-import os
-from dataclasses import replace
+import difflib
 from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.listing import file_key
+from s4mim_jax.data.files.text import as_western, read_lines, undecoded
+from s4mim_jax.data.list_names import Names
 from s4mim_jax.data.source import Sample, Source
 
 
@@ -51,69 +53,49 @@ def read_list(path: Path, source: Source, *, labeled: bool) -> tuple[Sample, ...
       labeled: every sample must have a mask. Otherwise a mask that does not exist is None.
 
     Raises:
-      InputError: no line, lines that name no image, images of 'val' or 'test', or no mask.
+      InputError: no line, lines that name no image, images of 'val' or 'test', no mask, or another encoding.
     """
-    lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines()]
+    lines = [line.strip() for line in read_lines(path, bytes_kept=True)]
     lines = [line for line in lines if line]
     if not lines:
         raise InputError(f'{path}: empty split list\nvalid: one id, or one pair `image mask`, a line')
-    index = _index(source)
-    found = {line: _resolve(line, source, index) for line in lines}
-    _refuse([line for line, sample in found.items() if sample is None], path, len(lines),
-            'have no image', f'ids of training images in {source.dir}, or paths below it')
-    held_out = {s.image for split in ('val', 'test') for s in source.splits.get(split, ())}
-    _refuse([line for line, sample in found.items() if sample.image in held_out], path, len(lines),
+    names, found = Names(source), {}
+    for line in dict.fromkeys(lines):
+        try:
+            found[line] = names.resolve(line, labeled=labeled)
+        except InputError as error:
+            raise InputError(f'{path}, line {lines.index(line) + 1}: {error}') from None
+    missing = [line for line, sample in found.items() if sample is None]
+    if missing and undecoded(missing[0]):
+        raise InputError(f'{path}: line {lines.index(missing[0]) + 1} is not UTF-8 and names no image in its bytes or '
+                         f'as Windows-1252 ({as_western(missing[0])!r})\n'
+                         'valid: UTF-8, or UTF-16 with its mark; iconv -f ENCODING -t UTF-8 converts')
+    _refuse(missing, path, len(lines), 'have no image',
+            f'ids of training images in {source.dir}, or paths below it{_near(missing, source)}')
+    _refuse([line for line, sample in found.items() if names.held_out(sample)], path, len(lines),
             'belong to val or test', 'training images only')
     if labeled:
         _refuse([line for line, sample in found.items() if sample.mask is None], path, len(lines),
                 'have no mask', 'images with a mask')
-    samples = {sample.image: sample for sample in found.values()}
+    samples = {}
+    for line, sample in found.items():
+        first = samples.setdefault(file_key(sample.image), sample)
+        if labeled and file_key(first.mask) != file_key(sample.mask):
+            raise InputError(f'{path}: {line!r} gives {sample.image} another mask than an earlier line, {first.mask}\n'
+                             'valid: one mask an image')
     return tuple(sorted(samples.values(), key=lambda sample: sample.id))
+
+
+def _near(missing: list[str], source: Source) -> str:
+    """An id that is spelled nearly like the first line without an image."""
+    if not missing:
+        return ''
+    word = missing[0].split()[0].rsplit('/', 1)[-1]
+    near = difflib.get_close_matches(word, [sample.id for sample in source.splits['train'][:5000]], 1)
+    return f'; near is {near[0]!r}' if near else ''
 
 
 def _refuse(lines, path, total, what, valid):
     if lines:
         raise InputError(f'{path}: {len(lines)} of {total} lines {what}, e.g. {lines[0]!r}\n'
                          f'valid: {valid}')
-
-
-def _index(source: Source) -> dict[str, Sample]:
-    """Training samples by all that a line may call them; ids win over paths."""
-    index = {}
-    for sample in source.splits['train']:
-        for root in source.roots:
-            below = os.path.relpath(sample.image, root).replace(os.sep, '/')
-            index[below] = index[os.path.splitext(below)[0]] = sample
-    index.update({sample.id: sample for sample in source.splits['train']})
-    return index
-
-
-def _resolve(line: str, source: Source, index: dict[str, Sample]) -> Sample | None:
-    if line in index:  # also an id with a space in it
-        return index[line]
-    image, *rest = line.split()
-    if len(rest) > 1:
-        return None
-    sample = _find_image(image, source, index)
-    mask = _existing(rest[0], source.roots) if rest and rest[0].endswith(source.mask_end) else None
-    return replace(sample, mask=mask) if sample and mask else sample
-
-
-def _find_image(name: str, source: Source, index: dict[str, Sample]) -> Sample | None:
-    """By id or path; then outside the training list; then by the bare name of a foreign path."""
-    bare, suffix = os.path.splitext(name)
-    bare = bare if suffix.lower() in IMAGE_SUFFIXES else name
-    last = bare.rsplit('/', 1)[-1]
-    for candidate in (index.get(name), index.get(bare), source.find(bare)):
-        if candidate:
-            return candidate
-    path = _existing(name, source.roots)
-    if path and suffix.lower() in IMAGE_SUFFIXES:
-        known = source.find(last)
-        return known if known and os.path.samefile(known.image, path) else Sample(bare, path, None)
-    return index.get(last) or source.find(last)
-
-
-def _existing(name: str, roots: tuple[str, ...]) -> str | None:
-    paths = (os.path.join(root, name.lstrip('/')) for root in roots)
-    return next((path for path in paths if os.path.isfile(path)), None)

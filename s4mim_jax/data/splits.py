@@ -1,12 +1,15 @@
 """Which training samples are labelled and which are not: `config.data.split`."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.check import check_samples
+from s4mim_jax.data.files.left_out import NOT_FOUND
+from s4mim_jax.data.files.listing import file_key
 from s4mim_jax.data.source import Sample, Source
 from s4mim_jax.data.split_files import find_lists, read_list
 
@@ -58,11 +61,11 @@ def training_split(source: Source, spec: str, seed: int) -> Split:
         return _split(spec, labeled, [sample for sample in train if sample not in chosen])
     labeled_path, unlabeled_path = find_lists(source, spec)
     labeled = read_list(labeled_path, source, labeled=True)
-    images = {sample.image for sample in labeled}
+    images = {file_key(sample.image) for sample in labeled}
     if unlabeled_path is None:
-        return _split(spec, labeled, [sample for sample in train if sample.image not in images])
+        return _split(spec, labeled, [sample for sample in train if file_key(sample.image) not in images])
     unlabeled = read_list(unlabeled_path, source, labeled=False)
-    both = [sample.id for sample in unlabeled if sample.image in images]
+    both = [sample.id for sample in unlabeled if file_key(sample.image) in images]
     if both:
         raise InputError(f'{unlabeled_path}: {len(both)} ids are in {labeled_path.name} too, '
                          f'e.g. {both[0]!r}\nvalid: every id in one of the two lists')
@@ -81,8 +84,13 @@ def evaluation_split(source: Source, name: str) -> tuple[Sample, ...]:
     samples = source.splits[name]
     bare = [sample for sample in samples if sample.mask is None]
     if bare:
+        folder = os.path.dirname(bare[0].image)
+        near = next((entry.example.partition('(')[2].removesuffix(')') for entry in source.left_out
+                     if entry.what == NOT_FOUND and (entry.where == folder or folder.startswith(entry.where + os.sep))),
+                    '')
         raise InputError(f'split {name!r}: {len(bare)} of {len(samples)} images have no mask, e.g. '
-                         f'{bare[0].image}\nvalid: a mask for every image that is scored')
+                         f'{bare[0].image}{"; " + near if near else ""}\n'
+                         'valid: a mask for every image that is scored')
     return samples
 
 
@@ -98,7 +106,7 @@ def seeded_order(source: Source, samples: Iterable[Sample], seed: int) -> list[S
       InputError: what `check_samples` finds wrong with the files.
     """
     def rank(sample):
-        return hashlib.sha256(f'{seed}:{sample.id}'.encode()).digest()
+        return hashlib.sha256(os.fsencode(f'{seed}:{sample.id}')).digest()
 
     rest = sorted(samples, key=rank)
     table = check_samples(source, rest)
@@ -129,5 +137,5 @@ def _split(name: str, labeled: Iterable[Sample], unlabeled: Iterable[Sample]) ->
     parts = [sorted(samples, key=lambda sample: sample.id) for samples in (labeled, unlabeled)]
     lines = [f'{kind} {sample.id}\n' for kind, samples in zip(('labeled', 'unlabeled'), parts)
              for sample in samples]
-    digest = hashlib.sha256(''.join(lines).encode()).hexdigest()
+    digest = hashlib.sha256(os.fsencode(''.join(lines))).hexdigest()
     return Split(name, tuple(parts[0]), tuple(parts[1]), digest)

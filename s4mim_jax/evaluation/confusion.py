@@ -81,8 +81,8 @@ def scores(confusion: np.ndarray, classes: Sequence[str]) -> dict:
         raise ValueError(f'confusion {confusion.shape} does not fit {len(classes)} classes')
     hits = np.diag(confusion)
     union = confusion.sum(0) + confusion.sum(1) - hits
-    iou = {name: float(h / u) if u else None for name, h, u in zip(classes, hits, union)}
-    present = [value for value in iou.values() if value is not None]
+    values = [float(h / u) if u else None for h, u in zip(hits, union)]
+    iou, present = dict(zip(classes, values)), [value for value in values if value is not None]
     total = int(confusion.sum())
     return {'miou': float(np.mean(present)) if present else None, 'iou': iou,
             'pixel_accuracy': float(hits.sum() / total) if total else None}

@@ -63,7 +63,7 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
     evaluator:
       variables: of the network, on any devices.
       batches: of `data.evaluation_batches`: image u8 [B, h, w, 3], label u8 [B, Hc, Wc], size i32
-        [B, 2], valid bool [B].
+        [B, 2], valid bool [B]; seen i32 [B, 2] where images are padded.
       step, weights: for the result. progress: called with the number of images done so far.
 
     result: miou, iou {name: share or None}, pixel_accuracy, step, weights, protocol, images; with
@@ -78,6 +78,11 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
     look = jax.jit(lambda variables, image: class_values(apply_fn, variables, image, protocol))
     count = jax.jit(lambda *arrays: _count(len(classes), protocol, config.eval.boundary, *arrays))
 
+    @jax.jit
+    def look_and_count(variables, image, seen, *truth):  # one program for each of the few shapes
+        values = class_values(apply_fn, variables, image, protocol, seen)
+        return _count(len(classes), protocol, config.eval.boundary, values, *truth, seen)
+
     def evaluator(variables, batches: Iterable[dict], *, step: int = 0, weights: str = 'student',
                   progress: Callable[[int], None] | None = None) -> dict:
         variables = place_variables(variables, devices)
@@ -85,7 +90,11 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
         for batch in batches:
             image, *truth = place_batch([batch[k] for k in ('image', 'label', 'size', 'valid')], devices)
             # The host prepares the next batch while the devices work on this one.
-            waiting, done = count(look(variables, image), *truth), waiting
+            if 'seen' in batch:
+                counts = look_and_count(variables, image, *place_batch([batch['seen']], devices), *truth)
+            else:
+                counts = count(look(variables, image), *truth)
+            waiting, done = counts, waiting
             if done is not None:
                 total = jax.tree.map(np.add, total, jax.device_get(done))
             images += int(np.sum(batch['valid']))
@@ -109,10 +118,13 @@ def evaluate(apply_fn: ApplyFn, variables, batches: Iterable[dict], config, clas
     return make_evaluator(config, classes, mesh, apply_fn)(variables, batches, step=step, weights=weights)
 
 
-def _count(num_classes: int, protocol: Protocol, boundary: float, values, label, own, valid) -> dict:
-    """Counts of one batch of class values [B, h, w, C]: int32 pixels [C, C], boundary [C + 1, C + 1]."""
+def _count(num_classes: int, protocol: Protocol, boundary: float, values, label, own, valid, seen=None) -> dict:
+    """Counts of one batch of class values [B, h, w, C]: int32 pixels [C, C], boundary [C + 1, C + 1].
+
+    `seen` int32 [B, 2]: the part of the values that is the image's; None = all.
+    """
     canvas = label.shape[1:3]
-    predictions, _ = decide(values, own, canvas, protocol.align_corners)
+    predictions, _ = decide(values, own, canvas, protocol.align_corners, seen=seen)
     counted = scored(own, values.shape[1:3], canvas, protocol) & valid[:, None, None]
     label = jnp.where(counted, label, IGNORE)
     counts = {'pixels': confusion_matrix(label, predictions, num_classes, IGNORE)}

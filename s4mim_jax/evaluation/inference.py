@@ -11,6 +11,7 @@ from s4mim_jax.config.encoder_sizes import evaluation_multiple
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
+from s4mim_jax.models import extent
 from s4mim_jax.views import MEAN, STD, normalize, statistics
 
 MODES = ('whole', 'sliding', 'center_crop')
@@ -108,11 +109,19 @@ def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canva
     return decide(values, own, canvas, protocol.align_corners, confidence=kind)
 
 
-def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Protocol) -> jax.Array:
+def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Protocol,
+                 seen: jax.Array | None = None) -> jax.Array:
     """uint8 [B, h, w, 3] -> float32 [B, h, w, C], of kind `protocol.kind`.
 
     `center_crop` continues the window's border outwards.
+
+    Args:
+      seen: int32 [B, 2], with `whole` and one look only: the size of each image, which lies at the top left; what is
+        around it counts for nothing. Needs a network of `encoder_sizes.takes_padding`. None = all of it is image.
     """
+    if seen is not None:
+        with extent.padded(images.shape[1:3], seen):
+            return apply_fn(variables, protocol.normalize(images))
     if not protocol.augmented:
         return _values(apply_fn, variables, images, protocol)
 

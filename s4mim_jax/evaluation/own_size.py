@@ -8,33 +8,13 @@ megapixels with 21 classes would need a gigabyte.
 import jax
 import jax.numpy as jnp
 
+from s4mim_jax.models.resize import interpolation_taps
+
 _STRIP = 64  # rows at a time
 
 
-def interpolation_taps(index: jax.Array, source: int, target: jax.Array, align_corners: bool):
-    """Where output pixels of a bilinear resize read; the sizes enter in exact integer arithmetic.
-
-    Args:
-      index: int32 [n], output pixels; those >= target give something finite.
-      source: input length. target: int32 [], traced output length; both below 2^15. 0, of rows that
-        fill up a batch, gives something finite as well.
-      align_corners: as in `models.resize.resize_bilinear`, which this equals.
-
-    Returns:
-      (int32 [n] first tap, int32 [n] second tap, float32 [n] weight of the second).
-    """
-    if align_corners:
-        numerator, denominator = index * (source - 1), jnp.maximum(target - 1, 1)
-    else:
-        numerator, denominator = jnp.maximum((2 * index + 1) * source - target, 0), jnp.maximum(2 * target, 1)
-    low = numerator // denominator
-    weight = (numerator - low * denominator).astype(jnp.float32) / denominator.astype(jnp.float32)
-    low = jnp.minimum(low, source - 1)
-    return low, jnp.minimum(low + 1, source - 1), weight
-
-
 def resize_rows(values: jax.Array, own: jax.Array, rows: jax.Array, width: int,
-                align_corners: bool) -> jax.Array:
+                align_corners: bool, seen: jax.Array | None = None) -> jax.Array:
     """Some rows of values resized to their images' own sizes.
 
     Args:
@@ -43,19 +23,23 @@ def resize_rows(values: jax.Array, own: jax.Array, rows: jax.Array, width: int,
       rows: int32 [n], the output rows.
       width: columns of the result; those past an image's own width mean nothing.
       align_corners: the model's convention.
+      seen: int32 [B, 2], the part of `values` at the top left that belongs to the image; None = all of it.
 
     Returns:
       float32 [B, n, width, C].
     """
     columns = jnp.arange(width, dtype=jnp.int32)
 
-    def one(value, size):
-        top, bottom, weight = interpolation_taps(rows, value.shape[0], size[0], align_corners)
+    def one(value, size, source):
+        top, bottom, weight = interpolation_taps(rows, source[0], size[0], align_corners)
         value = _mix(value[top], value[bottom], weight[:, None, None])
-        left, right, weight = interpolation_taps(columns, value.shape[1], size[1], align_corners)
+        left, right, weight = interpolation_taps(columns, source[1], size[1], align_corners)
         return _mix(value[:, left], value[:, right], weight[None, :, None])
 
-    return jax.vmap(one)(values.astype(jnp.float32), own)
+    values = values.astype(jnp.float32)
+    if seen is None:
+        return jax.vmap(lambda value, size: one(value, size, value.shape))(values, own)
+    return jax.vmap(one)(values, own, seen)
 
 
 def _mix(first, second, weight):
@@ -63,7 +47,7 @@ def _mix(first, second, weight):
 
 
 def decide(values: jax.Array, own: jax.Array, canvas: tuple[int, int], align_corners: bool, *,
-           confidence: str | None = None) -> tuple[jax.Array, jax.Array | None]:
+           confidence: str | None = None, seen: jax.Array | None = None) -> tuple[jax.Array, jax.Array | None]:
     """The best class of every pixel at the images' own sizes.
 
     Args:
@@ -73,6 +57,7 @@ def decide(values: jax.Array, own: jax.Array, canvas: tuple[int, int], align_cor
       align_corners: the model's convention.
       confidence: None; 'logits' or 'probabilities', what `values` are, to get the best class's
         probability as well.
+      seen: int32 [B, 2], the part of `values` that belongs to each image; None = all of it.
 
     Returns:
       (uint8 [B, Hc, Wc] class ids, float32 [B, Hc, Wc] probability of that class or None). Pixels of
@@ -83,7 +68,7 @@ def decide(values: jax.Array, own: jax.Array, canvas: tuple[int, int], align_cor
     rows = jnp.arange(strips * _STRIP, dtype=jnp.int32).reshape(strips, _STRIP)
 
     def strip(rows):
-        scores = resize_rows(values, own, rows, width, align_corners)
+        scores = resize_rows(values, own, rows, width, align_corners, seen)
         best = jnp.argmax(scores, axis=-1).astype(jnp.uint8)
         if confidence is None:
             return best

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from s4mim_jax.evaluation.inference import Protocol, window_starts
-from s4mim_jax.evaluation.own_size import interpolation_taps
+from s4mim_jax.models.resize import interpolation_taps
 
 _STRIP = 64  # rows of own pixels whose scores exist at once
 
@@ -55,6 +55,11 @@ def predict_tiled(look: Callable, image: np.ndarray, own: tuple[int, int], proto
     return ids, top
 
 
+def mean_scores(look: Callable, image: np.ndarray, protocol: Protocol, batch: int) -> np.ndarray:
+    """The windows' mean softmax at the network's size, all of it: float32 [h, w, C]. See `predict_tiled`."""
+    return np.concatenate(list(_finished_rows(look, image, protocol, batch)))
+
+
 def _finished_rows(look, image, protocol, batch) -> Iterator[np.ndarray]:
     """Rows of the windows' mean softmax from top to bottom: float32 [n, w, C]."""
     height, width, window = *image.shape[:2], protocol.window
@@ -88,8 +93,7 @@ def _finished_rows(look, image, protocol, batch) -> Iterator[np.ndarray]:
 
 
 def _taps(target: int, source: int, align_corners: bool):
-    return tuple(np.asarray(t) for t in interpolation_taps(
-        np.arange(target, dtype=np.int32), source, np.int32(target), align_corners))
+    return interpolation_taps(np.arange(target, dtype=np.int32), source, np.int32(target), align_corners, np)
 
 
 def _mix(values, first, second, weight):

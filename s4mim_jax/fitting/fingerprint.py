@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from s4mim_jax import data
-from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check import mask_values
 from s4mim_jax.data.samples import read_label
 from s4mim_jax.fitting.pixels import PixelSettings, pixel_settings
 from s4mim_jax.fitting.weights import Weights, weights_at_hand
@@ -118,12 +117,17 @@ def _label_map(config) -> str | None:
     masks = sorted((folder / 'masks').rglob('*.png')) if (folder / 'masks').is_dir() else []
     if not masks or (folder / 'classes.txt').is_file():
         return None
+    values = [_gray_values(path) for path in masks[:LOOKED_AT]]
+    return '0:0,255:1' if set().union(*values) == {0, IGNORE} else None
+
+
+def _gray_values(path: Path) -> set[int]:
+    """Values of a gray mask; {-1} of any other file, whose meaning is told when the dataset is opened."""
     try:
-        samples = [data.Sample(path.stem, '', str(path)) for path in masks[:LOOKED_AT]]
-        values = mask_values(samples, str(folder), None)
-    except InputError:
-        return None  # colours, damage: opening the dataset tells
-    return '0:0,255:1' if values == {0, IGNORE} else None
+        with Image.open(path) as image:
+            return set(np.unique(np.asarray(image)).tolist()) if image.mode == 'L' else {-1}
+    except (OSError, ValueError, SyntaxError):
+        return {-1}
 
 
 def _classes(source, samples) -> tuple[tuple[float, ...], tuple[float | None, ...]]:

@@ -45,6 +45,9 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
         raise InputError(f'--minutes={minutes:g}: must be above 0')
     began = time.monotonic()
     from s4mim_jax.runs.run_folder import prepare
+    inside = Path(output).resolve()
+    if inside == Path(folder).resolve() or Path(folder).resolve() in inside.parents:
+        raise InputError(f'--output={output}: lies in the dataset, {folder}\nvalid: a folder outside of it')
     output = Path(prepare(output))
     compilation_cache(str(output / LABELLED_ONLY))
     state = _read(output)
@@ -88,7 +91,8 @@ def plan(folder, output: Path, minutes: float, overrides, say) -> dict:
     path = proposal.write(output)
     say(f'written to {path}: edit it, or pass it to train --config={path}\n')
     state = {'folder': str(Path(folder).resolve()), 'method': proposal.method, 'labelled_only_steps': steps,
-             'method_steps': 0, 'step_seconds': timing.step, 'start_seconds': timing.start,
+             'method_steps': steps if 'total_steps' in dict(proposal.user) else 0,
+             'fixed': [key for key, _ in proposal.user], 'step_seconds': timing.step, 'start_seconds': timing.start,
              'reasons': [list(map(str, s)) for s in proposal.settings] + [[k, t, 'yours'] for k, t in proposal.user],
              'fingerprint': fingerprint.describe(proposal.found)}
     _write(output, state)
@@ -97,6 +101,10 @@ def plan(folder, output: Path, minutes: float, overrides, say) -> dict:
 
 def budget(proposal: Proposal, timing: Timing, seconds: float) -> int:
     """Sets method, steps and how often is evaluated; returns the updates of the labelled-only training."""
+    fixed = dict(proposal.user).get('total_steps')
+    if fixed:  # of either training
+        rhythm(proposal, int(fixed))
+        return int(fixed)
     usable = max(seconds - 4 * timing.start, 0.3 * seconds)  # two compilations, of which the method's takes longer
     steps = rules.calibration_steps(usable, timing.step)
     rest = rules.method_steps(usable - steps * timing.step, timing.step, proposal.method)
@@ -164,6 +172,7 @@ def train(output: Path, state: dict, method: str, say, steps: int | None = None)
                  ('log.every', str(max(steps // 40, 1)))]
     if name != LABELLED_ONLY:  # begins where the labelled-only training ended, gently
         overrides += [('model.pretrained', str(output / LABELLED_ONLY)), ('optimizer.warmup_steps', str(steps // 20))]
+    overrides = [(key, text) for key, text in overrides if key not in state['fixed'] or key == 'model.pretrained']
     config = load_config(f'{output / FILE}:{method}', overrides)
     validate(config)
     say(f'\n{name}: {steps} updates')

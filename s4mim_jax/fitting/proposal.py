@@ -106,18 +106,20 @@ def propose(folder, overrides=()) -> Proposal:
     settings = rules.decide(found, fixed)
     proposal = Proposal(found, settings, list(overrides))
     proposal.method = next(s.value for s in settings if s.key == METHOD)
-    _fit_memory(proposal)
+    fit_memory(proposal)
     return proposal
 
 
-def _fit_memory(proposal: Proposal) -> None:
+def fit_memory(proposal: Proposal) -> None:
+    """Cuts the batch into micro-batches until a step fits the memory by its estimate."""
     from s4mim_jax.planning.hardware import step_bytes
     limit = USABLE * proposal.found.memory
-    whole = step_bytes(proposal.config(), len(proposal.found.classes))
+    whole = needed = step_bytes(proposal.config(), len(proposal.found.classes))
     for accumulate in (2, 4, 8):
-        if not limit or step_bytes(proposal.config(), len(proposal.found.classes)) < limit:
+        if not limit or needed < limit:
             return
         proposal.set('batch.accumulate', accumulate, f'a step needs about {whole / 2**30:.1f} GiB at once')
+        needed = step_bytes(proposal.config(), len(proposal.found.classes))
 
 
 def _value(config, dotted: str):

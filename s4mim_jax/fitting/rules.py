@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from s4mim_jax.config.encoder_sizes import CONVNEXTS, PATCHES
 from s4mim_jax.fitting.fingerprint import Fingerprint
 
 # The network of configs/shapes_start.py.
@@ -37,8 +38,9 @@ CALIBRATION_SHARE, CALIBRATION_STEPS, METHOD_STEPS = 0.25, 1000, 4000  # of the 
 FEWEST_METHOD_STEPS = 300  # below them the whole time is better spent on labelled-only training
 SMALL_TAU = (0.95, 0.9, 0.8, 0.7, 0.6)
 KEPT = 0.4  # share of the unlabelled pixels that should pass tau at the beginning
-PREFERRED = {'cpu': ('mobilenet_v2', 'resnet18', 'resnet34', 'resnet50', 'dinov2_vits14'),
-             'gpu': ('dinov2_vitb14', 'dinov2_vits14', 'resnet101', 'resnet50', 'resnet34', 'resnet18', 'mobilenet_v2')}
+PREFERRED = {'cpu': ('mobilenet_v2', 'resnet18', 'resnet34', 'resnet50', 'dinov2_vits14', 'dinov3_vits16'),
+             'gpu': ('dinov3_vitb16', 'dinov2_vitb14', 'dinov3_vits16plus', 'dinov3_vits16', 'dinov2_vits14',
+                     'dinov3_convnext_tiny', 'resnet101', 'resnet50', 'resnet34', 'resnet18', 'mobilenet_v2')}
 
 
 def pixels(found: Fingerprint, plan: dict) -> list[Setting]:
@@ -75,8 +77,10 @@ def encoder(found: Fingerprint, plan: dict) -> list[Setting]:
                 Setting('model.pretrained', known[name].path, 'few labels gain most from pretrained weights')]
     settings += [Setting(f'model.{key}', value, 'what this file was trained with') for key, value in
                  known[name].settings]
-    if name.startswith('dinov2'):
+    if name in PATCHES:
         return [*settings, Setting('model.decoder', 'dpt', 'the decoder of the ViT recipes')]
+    if name in CONVNEXTS:
+        return [*settings, *narrow]
     return [*settings, *narrow,
             Setting('model.freeze_norm', True, 'statistics of few images are worse than ImageNet\'s')]
 
@@ -101,14 +105,14 @@ def size(found: Fingerprint, plan: dict) -> list[Setting]:
 
 def crop(found: Fingerprint, plan: dict) -> list[Setting]:
     seen = plan.get('data.resize', found.size)
-    multiple = 14 if plan['model.encoder'].startswith('dinov2') else 32
+    multiple = PATCHES.get(plan['model.encoder'], 32)
     if max(seen) <= SMALL_IMAGE:
         down = lambda side: max(side // multiple * multiple, multiple)
         return [Setting('data.crop', tuple(map(down, seen)), 'small images are seen whole'),
                 Setting('data.scale', (0.75, 1.5), 'gentler for small images')]
     sides = [0.7 * side for side in seen]
     shrink = min(1.0, math.sqrt(CROP_PIXELS[found.platform] / (sides[0] * sides[1])))
-    shape = tuple(max(round(side * shrink / multiple), 64 // multiple + (multiple == 14)) * multiple for side in sides)
+    shape = tuple(max(round(side * shrink / multiple), math.ceil(64 / multiple)) * multiple for side in sides)
     return [Setting('data.crop', shape, f'about two thirds of {seen[0]} x {seen[1]}, as much as the machine bears')]
 
 
@@ -125,12 +129,14 @@ def aspp(found: Fingerprint, plan: dict) -> list[Setting]:
 
 
 def batch(found: Fingerprint, plan: dict) -> list[Setting]:
-    return [Setting('batch.labeled', 8, 'the batch of the recipes'), Setting('batch.unlabeled', 8, 'likewise')]
+    images = max(8, found.devices) + -max(8, found.devices) % found.devices
+    why = 'the batch of the recipes' + (f', made to divide among {found.devices} devices' if images != 8 else '')
+    return [Setting('batch.labeled', images, why), Setting('batch.unlabeled', images, 'likewise')]
 
 
 def optimizer(found: Fingerprint, plan: dict) -> list[Setting]:
-    if plan['model.encoder'].startswith('dinov2'):
-        return [Setting('optimizer.learning_rate', 2e-5, 'fine-tuning a ViT in a short time'),
+    if plan['model.encoder'] in (*PATCHES, *CONVNEXTS):
+        return [Setting('optimizer.learning_rate', 2e-5, 'fine-tuning a large pretrained network in a short time'),
                 Setting('optimizer.head_multiplier', 20.0, 'the head is new'),
                 Setting('optimizer.weight_decay', 0.01, 'the recipe\'s')]
     if plan.get('model.pretrained') == START['model.pretrained']:

@@ -23,7 +23,7 @@ def measure(config) -> Timing:
     """
     from s4mim_jax import data
     from s4mim_jax.data.streams import training_batches
-    from s4mim_jax.parallel import make_mesh
+    from s4mim_jax.parallel import check_batch, make_mesh
     from s4mim_jax.planning import memory
     from s4mim_jax.runs.class_weights import with_class_weights
     from s4mim_jax.runs.feed import device_batches
@@ -35,6 +35,7 @@ def measure(config) -> Timing:
     split = data.training_split(source, config.data.split, config.seed)
     config = with_class_weights(config, source, split.labeled)
     mesh, unlabeled = make_mesh(config), passes.plan(config.method).unlabeled
+    check_batch(config, mesh.size, unlabeled)
     state = create_state(config, source.num_classes, mesh)
     tables = data.check_samples(source, split.labeled + (split.unlabeled if unlabeled else ()))
     batches = device_batches(training_batches(source, split, config, tables=tables, with_unlabeled=unlabeled), mesh)

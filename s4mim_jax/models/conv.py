@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from s4mim_jax.models import conv_forms
+from s4mim_jax.models import conv_forms, extent
 
 # He et al. 2015 with fan_out, as torchvision initialises the convolutions of its encoders.
 BEFORE_NORM = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -59,6 +59,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     """
     size, depthwise = kernel.shape[0], kernel.shape[2] == 1 and x.shape[-1] > 1
     around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
+    x, around = extent.windowed(x, around, size, stride, dilation, padding)
     form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around,
                           platform or jax.default_backend())
     if form == 'pointwise':
@@ -105,4 +106,5 @@ class Conv(nn.Module):
 def max_pool(x: jax.Array, window: int, stride: int, padding: str) -> jax.Array:
     """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]; padding never wins."""
     around = [pads(n, window, stride, 1, padding) for n in x.shape[1:3]]
+    x, around = extent.windowed(x, around, window, stride, 1, padding, fill=-jnp.inf)
     return nn.max_pool(x, (window, window), (stride, stride), around)

@@ -33,8 +33,10 @@ def _product_forward(x, matrix):
 
 def _product_backward(saved, gradient):
     x, matrix = saved
-    # Autodiff asks for [D, C] and transposes; over many pixels that product is up to 8 times slower.
-    return (jnp.einsum('bhwd,cd->bhwc', gradient, matrix), jnp.einsum('bhwc,bhwd->cd', x, gradient))
+    # Autodiff asks for [D, C] and transposes; over many pixels that product is up to 8 times slower. With the pixels
+    # as one axis XLA:CPU needs no transposed copy: up to 1.8 times faster (benchmarks/convolution_forms.py).
+    flat = lambda values: values.reshape(-1, values.shape[-1])
+    return (jnp.einsum('bhwd,cd->bhwc', gradient, matrix), jnp.einsum('nc,nd->cd', flat(x), flat(gradient)))
 
 
 product.defvjp(_product_forward, _product_backward)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from s4mim_jax.config.encoder_sizes import PATCHES, feature_stride
+from s4mim_jax.models import extent
 from s4mim_jax.models.conv import Conv
 from s4mim_jax.models.layers import ConvNorm, Style
 from s4mim_jax.models.resize import resize_bilinear, resize_to_stride
@@ -26,7 +27,7 @@ class ASPP(nn.Module):
         for i, rate in enumerate(self.rates):
             branches.append(ConvNorm(self.features, 3, self.style, dilation=rate,
                                      name=f'atrous{i + 1}')(x, train))
-        pooled = x.astype(jnp.float32).mean((1, 2), keepdims=True).astype(x.dtype)
+        pooled = extent.mean(x).astype(x.dtype)
         pooled = ConvNorm(self.features, 1, self.style, name='pooling')(pooled, train)
         branches.append(jnp.broadcast_to(pooled, branches[0].shape))
         return ConvNorm(self.features, 1, self.style, name='project')(jnp.concatenate(branches, -1), train)

@@ -1,8 +1,8 @@
 """DPT decoder (Ranftl et al. 2021) in the layout of UniMatch V2: reassembled maps, fused from coarse to fine.
 
-A ViT's four maps of stride 14 are brought to 14/4, 14/2, 14 and 28 by learned layers. Encoders with maps
-of several strides give theirs from stride 4 on as they are (two at output stride 8, three at 16, four at
-32), so there is nothing to resize.
+A ViT's four maps of one stride, its patch, are brought to a quarter, a half, once and twice of it by learned layers.
+Encoders with maps of several strides give theirs from stride 4 on as they are (two at output stride 8, three at 16,
+four at 32), so there is nothing to resize.
 """
 
 import jax
@@ -17,12 +17,16 @@ from s4mim_jax.models.unet import UpConv
 
 # (features, channels of the projected maps, fine to coarse) of the published decoders. Convolutional
 # encoders (ours) take those of the ViT nearest in width, as many as they have maps.
-SMALL, BASE = (64, (48, 96, 192, 384)), (128, (96, 192, 384, 768))
+SMALL, BASE, LARGE = (64, (48, 96, 192, 384)), (128, (96, 192, 384, 768)), (256, (256, 512, 1024, 1024))
 WIDTHS = {
-    'dinov2_vits14': SMALL, 'dinov2_vitb14': BASE, 'dinov2_vitl14': (256, (256, 512, 1024, 1024)),
+    'dinov2_vits14': SMALL, 'dinov2_vitb14': BASE, 'dinov2_vitl14': LARGE,
     'dinov2_vitg14': (384, (1536, 1536, 1536, 1536)),
     'mobilenet_v2': SMALL, 'resnet18': SMALL, 'resnet34': SMALL, 'unet': SMALL,
     'resnet50': BASE, 'resnet101': BASE,
+    'dinov3_vits16': SMALL, 'dinov3_vits16plus': SMALL, 'dinov3_vitb16': BASE, 'dinov3_vitl16': LARGE,
+    'dinov3_vith16plus': LARGE,
+    'dinov3_convnext_tiny': BASE, 'dinov3_convnext_small': BASE, 'dinov3_convnext_base': BASE,
+    'dinov3_convnext_large': LARGE,
 }
 
 
@@ -59,7 +63,7 @@ class Fusion(nn.Module):
 class DPT(nn.Module):
     """Encoder maps -> logits float32 [B, h, w, num_classes] at twice the size of the finest map that is fused.
 
-    With a ViT that is 8/14 of the image; with others a half. channels: one a map, the last maps of the
+    With a ViT that is 8 / patch of the image; with others a half. channels: one a map, the last maps of the
     encoder, fine to coarse. reassemble: bring the four maps of a ViT to four sizes.
     """
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from s4mim_jax.models import extent
+
 EPSILON = 1e-5
 MOMENTUM = 0.9  # of the running statistics; PyTorch calls this 0.1
 GROUPS = 32
@@ -54,8 +56,8 @@ class Norm(nn.Module):
         b, h, w, c = x.shape
         groups = math.gcd(GROUPS, c)
         grouped = x.astype(jnp.float32).reshape(b, h, w, groups, c // groups)
-        mean = grouped.mean((1, 2, 4), keepdims=True)
-        var = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)
+        mean = _group_mean(grouped)
+        var = _group_mean(jnp.square(grouped - mean))
         normalized = ((grouped - mean) * lax.rsqrt(var + EPSILON)).reshape(b, h, w, c)
         return (normalized * scale + bias).astype(self.dtype)
 
@@ -71,3 +73,11 @@ def moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
     if axis_name is not None:
         mean, square = lax.pmean((mean, square), axis_name)
     return mean, jnp.maximum(square - jnp.square(mean), 0.0)
+
+
+def _group_mean(x: jax.Array) -> jax.Array:
+    """Mean over the pixels of an image and the channels of a group: [B, H, W, G, C / G] -> [B, 1, 1, G, 1]."""
+    if not extent.active():
+        return x.mean((1, 2, 4), keepdims=True)
+    b, h, w, groups, channels = x.shape
+    return extent.mean(x.reshape(b, h, w, -1)).reshape(b, 1, 1, groups, channels).mean(4, keepdims=True)

@@ -24,12 +24,16 @@ class Outputs:
 
 
 class Segmenter(nn.Module):
-    """Parameters are under 'encoder' and 'decoder', so that an optimiser can group them by path."""
+    """Parameters are under 'encoder' and 'decoder', so that an optimiser can group them by path.
+
+    freeze_encoder: no gradient goes through the encoder, and no memory is kept for one.
+    """
 
     encoder: nn.Module
     decoder: nn.Module
     style: Style
     align_corners: bool = False
+    freeze_encoder: bool = False
 
     def __call__(self, images: jax.Array, train: bool = False,
                  perturb: Callable[[Maps], Maps] | None = None) -> Outputs:
@@ -42,6 +46,8 @@ class Segmenter(nn.Module):
             another batch size (say, the maps and a dropped copy of them), which the logits follow.
         """
         features = self.encoder(images.astype(self.style.dtype), train)
+        if self.freeze_encoder:
+            features = jax.lax.stop_gradient(features)
         seen = features if perturb is None else tuple(perturb(features))
         coarse = self.decoder(seen, train)
         logits = resize_bilinear(coarse, images.shape[1:3], self.align_corners)

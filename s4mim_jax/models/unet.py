@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s4mim_jax.config.encoder_sizes import PATCHES
+from s4mim_jax.config.encoder_sizes import CONVNEXTS, PATCHES
 from s4mim_jax.models.conv import Conv, convolve, max_pool
 from s4mim_jax.models.layers import ConvNorm, Style, block
 from s4mim_jax.models.resize import resize_to_stride
@@ -118,8 +118,10 @@ class UNetDecoder(nn.Module):
 
 
 def up_steps(encoder: str, output_stride: int) -> int:
-    """Up-steps from an encoder's coarsest map to its finest, which has stride 1 for 'unet' and else 2."""
+    """Up-steps from an encoder's coarsest map to its finest: of stride 1 for 'unet', 4 for ConvNeXt and else 2."""
     halvings = 4 if encoder in PATCHES else output_stride.bit_length() - 1
+    if encoder in CONVNEXTS:
+        return halvings - 2
     return halvings if encoder == 'unet' else halvings - 1
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from s4mim_jax.config.encoder_sizes import PATCH
+from s4mim_jax.config.encoder_sizes import PATCH, PATCHES
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.conv import WITHOUT_NORM
 from s4mim_jax.models.layers import Style
@@ -37,10 +37,13 @@ class Linear(nn.Module):
 
     features: int
     dtype: Any = jnp.float32
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param('kernel', WEIGHTS, (x.shape[-1], self.features), jnp.float32)
+        if not self.use_bias:
+            return x @ kernel.astype(self.dtype)
         bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
         return x @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 
@@ -67,20 +70,21 @@ class MLP(nn.Module):
     """Two layers, four times as wide between them: GELU of the exact error function, or SwiGLU.
 
     SwiGLU (Shazeer 2020): silu(a) * b of one projection to (a, b); it has 2/3 of the width, rounded up
-    to a multiple of 8, so that both kinds have about equally many parameters.
+    to a multiple of 8, so that both kinds have about equally many parameters. hidden: another width of the middle.
     """
 
     gated: bool
     dtype: Any = jnp.float32
+    hidden: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = x.shape[-1]
         if self.gated:
-            hidden = -(-(4 * width * 2 // 3) // 8) * 8
+            hidden = self.hidden or -(-(4 * width * 2 // 3) // 8) * 8
             a, b = jnp.split(Linear(2 * hidden, self.dtype, name='w12')(x), 2, axis=-1)
             return Linear(width, self.dtype, name='w3')(jax.nn.silu(a) * b)
-        x = Linear(4 * width, self.dtype, name='fc1')(x)
+        x = Linear(self.hidden or 4 * width, self.dtype, name='fc1')(x)
         return Linear(width, self.dtype, name='fc2')(jax.nn.gelu(x, approximate=False))
 
 
@@ -94,9 +98,9 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = lambda name: self.param(name, nn.initializers.ones, (x.shape[-1],), jnp.float32).astype(self.dtype)
-        y = Attention(self.heads, self.dtype, name='attention')(_norm('norm1', self.dtype)(x))
+        y = Attention(self.heads, self.dtype, name='attention')(layer_norm('norm1', self.dtype)(x))
         x = x + scale('scale1') * y
-        y = MLP(self.gated, self.dtype, name='mlp')(_norm('norm2', self.dtype)(x))
+        y = MLP(self.gated, self.dtype, name='mlp')(layer_norm('norm2', self.dtype)(x))
         return x + scale('scale2') * y
 
 
@@ -136,7 +140,7 @@ class ViT(nn.Module):
             first.append(tokens.astype(dtype))
         x = jnp.concatenate([*(jnp.broadcast_to(t, (batch, *t.shape[1:])) for t in first), x], axis=1)
         make = nn.remat(Block) if self.style.remat else Block
-        norm, maps = _norm('norm', dtype), []
+        norm, maps = layer_norm('norm', dtype), []
         for number in range(self.depth):
             x = make(self.heads, self.gated, dtype, name=f'block{number + 1}')(x)
             if number in self.taps:
@@ -146,29 +150,30 @@ class ViT(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Every 14 x 14 square of [B, H, W, 3] as one linear projection: [B, H/14, W/14, features].
+    """Every patch x patch square of [B, H, W, 3] as one linear projection: [B, H/patch, W/patch, features].
 
-    Parameters, float32: kernel [14, 14, 3, features], bias [features].
+    Parameters, float32: kernel [patch, patch, 3, features], bias [features].
     """
 
     features: int
     dtype: Any = jnp.float32
+    patch: int = PATCH
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        batch, height, width, channels = images.shape
-        rows, columns = height // PATCH, width // PATCH
-        kernel = self.param('kernel', WITHOUT_NORM, (PATCH, PATCH, channels, self.features), jnp.float32)
+        (batch, height, width, channels), patch = images.shape, self.patch
+        rows, columns = height // patch, width // patch
+        kernel = self.param('kernel', WITHOUT_NORM, (patch, patch, channels, self.features), jnp.float32)
         bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
         # Squares do not overlap, so the convolution is one matrix product.
-        x = images.astype(self.dtype).reshape(batch, rows, PATCH, columns, PATCH, channels)
-        x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, PATCH * PATCH * channels)
+        x = images.astype(self.dtype).reshape(batch, rows, patch, columns, patch, channels)
+        x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, patch * patch * channels)
         return x @ kernel.reshape(-1, self.features).astype(self.dtype) + bias.astype(self.dtype)
 
 
-def _norm(name: str, dtype) -> nn.LayerNorm:
+def layer_norm(name: str, dtype, epsilon: float = EPSILON) -> nn.LayerNorm:
     """LayerNorm with float32 statistics. Parameters: scale [D], bias [D]."""
-    return nn.LayerNorm(epsilon=EPSILON, dtype=dtype, use_fast_variance=False, name=name)
+    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, use_fast_variance=False, name=name)
 
 
 def resize_positions(table: jax.Array, size: tuple[int, int], how: str) -> jax.Array:
@@ -201,16 +206,19 @@ def vit(name: str, model_config, style: Style, pyramid: bool = False) -> ViT:
                model_config.positions or ('antialias' if model_config.registers else 'offset'), style, name='encoder')
 
 
-def validate(model_config) -> None:
-    """Raises InputError for keys of a ViT that do not fit, and for keys that a ViT does not have."""
+def validate(model_config, sizes: tuple) -> None:
+    """Raises InputError for keys of a ViT that do not fit, and for keys that a ViT does not have.
+
+    sizes: (depth, width, heads, ..) of the encoder's published network; not read of others.
+    """
     encoder, given = model_config.encoder, model_config
-    if encoder not in VITS:
+    if encoder not in PATCHES:
         for key in KEYS:
             if given[key]:
                 raise InputError(f'config.model.{key}={given[key]} is a key of ViTs; config.model.encoder={encoder} is '
                                  f'none\nvalid: {"0" if key == "registers" else "None"}')
         return
-    if given.registers not in (0, 4):
+    if encoder in VITS and given.registers not in (0, 4):
         raise InputError(f'config.model.registers={given.registers} is unknown\nvalid: 0, 4')
     if given.positions not in (None, *POSITIONS):
         raise InputError(f'config.model.positions={given.positions!r} is unknown\nvalid: None, {", ".join(POSITIONS)}')
@@ -218,7 +226,7 @@ def validate(model_config) -> None:
         raise InputError(f'config.model.vit_depth={given.vit_depth} must be at least 4: four maps are tapped')
     if given.vit_width is not None and given.vit_width < 1:
         raise InputError(f'config.model.vit_width={given.vit_width} must be at least 1')
-    _, width, heads, *_ = VITS[encoder]
+    _, width, heads, *_ = sizes
     if given.vit_width:
         width, heads = given.vit_width, max(given.vit_width // 64, 1)
     heads = heads if given.vit_heads is None else given.vit_heads

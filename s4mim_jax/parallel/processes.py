@@ -5,12 +5,11 @@ import os
 import socket
 import sys
 import time
-import traceback
 
 import jax
 from absl import flags
 
-from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.parallel.roll_call import RollCall
 
 _FLAGS = flags.FLAGS
@@ -100,12 +99,13 @@ def several() -> bool:
 
 
 @contextlib.contextmanager
-def together():
+def together(workdir: str | None = None):
     """Around the work of a run: an error of this process, or of another that this one notices, ends all.
 
     Alone it does nothing. With others a process that fails ends at once, without the runtime's farewell, which
     would wait for them; the others miss its heartbeat and end with a message that names it. A process
-    whose collective fails because another one is gone waits for that message.
+    whose collective fails because another one is gone waits for that message. `workdir` receives the traceback of an
+    error that nobody has foreseen.
     """
     try:
         yield
@@ -123,7 +123,7 @@ def together():
                   file=sys.stderr, flush=True)
             time.sleep(2 * _FLAGS.heartbeat_timeout)  # the runtime ends this process meanwhile
             os._exit(1)
-        _leave(traceback.format_exc(), 1)
+        _leave(f'error: process {jax.process_index()}: {unforeseen(error, workdir)}', 1)
 
 
 def _leave(message: str, status: int) -> None:

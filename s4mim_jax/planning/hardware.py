@@ -7,7 +7,7 @@ compiled step needs (tests/test_hardware.py); `python -m s4mim_jax.plan` gives t
 
 import math
 
-from s4mim_jax.config.encoder_sizes import PATCHES
+from s4mim_jax.config.encoder_sizes import CONVNEXTS, PATCHES
 from s4mim_jax.config.errors import InputError
 
 GIGABYTES = {'16gb': 16, '24gb': 24, '40gb': 40, '80gb': 80}
@@ -32,7 +32,8 @@ def fit(config, name: str) -> None:
     limit = USABLE * GIGABYTES[name] * 1e9
     cuts = [n for n in range(1, config.batch.labeled + 1)
             if config.batch.labeled % n == 0 and config.batch.unlabeled % n == 0]
-    frozen = config.model.freeze_norm or config.model.encoder in PATCHES  # a ViT has LayerNorm
+    model = config.model
+    frozen = model.freeze_norm or model.freeze_encoder or model.encoder in (*PATCHES, *CONVNEXTS)  # LayerNorm
     normed = config.model.norm == 'batch' and not frozen
     tries = [(cut, False) for cut in cuts] + [(cut, True) for cut in cuts]
     if normed:

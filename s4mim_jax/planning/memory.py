@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.training.passes import images_of
 
 # Where a container reads the limit of its control group: version 2, version 1.
 LIMIT_FILES = ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes')
@@ -38,8 +39,7 @@ def check_crop(config, num_classes: int, passes, devices: int) -> None:
       InputError: naming data.crop, the bytes needed at least and the bytes there are.
     """
     (height, width), limit = config.data.crop, device_bytes()
-    views = sum(config.batch.labeled if v in ('x', 'x_masked') else config.batch.unlabeled
-                for v in passes.views + passes.masked)
+    views = sum(images_of(passes.table[name], config) for name in passes.views + passes.masked)
     # Float32 image, logits and their gradient of every pixel that the student sees.
     least = views // config.batch.accumulate * height * width * 4 * (config.data.channels + 2 * num_classes) // devices
     if limit and least > limit:

@@ -5,11 +5,13 @@
     networks/PLATFORM-HxW   jax.export artefacts: ({name: array}, uint8 [b, H, W, channels]) -> float32 [b, H, W, C],
                             any b; `kind` in model.json says what the result is. H x W is the window of `sliding`.
 
+With --format=onnx the networks are HxW.onnx, which hold their weights and need onnxruntime alone; see `onnx_files`.
 The artefacts need JAX alone; this module also resizes to and from the network's size, as prediction from a run does.
 """
 
 import functools
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -19,6 +21,7 @@ from jax import export
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.pixel_format import PixelFormat
 from s4mim_jax.evaluation.inference import Protocol
+from s4mim_jax.prediction import onnx_files
 from s4mim_jax.prediction.predictor import Network, Predictor, Settings
 from s4mim_jax.pretrained.readers import read_weights
 
@@ -27,8 +30,9 @@ FORMAT = 's4mim_jax model 1'
 
 
 def is_export(folder) -> bool:
-    """Whether a folder is an exported model and not a run."""
-    return (Path(folder) / MODEL).is_file()
+    """Whether a folder is an exported model and not a run; a single ONNX file is one too."""
+    path = Path(folder)
+    return path.suffix == onnx_files.SUFFIX or (path / MODEL).is_file()
 
 
 def describe_settings(settings: Settings) -> dict:
@@ -46,7 +50,7 @@ def read_settings(stored: dict) -> Settings:
 
 
 def load_export(folder, overrides=()) -> Predictor:
-    """The model of a folder that `python -m s4mim_jax.export` has written.
+    """The model of a folder that `python -m s4mim_jax.export` has written, or of one ONNX file of it.
 
     Raises:
       InputError: files that are missing or of another version, no network for the platform that JAX runs on, or
@@ -56,27 +60,23 @@ def load_export(folder, overrides=()) -> Predictor:
     if overrides:
         raise InputError(f'--config.{overrides[0][0]}: {folder} is an exported model and takes no config\n'
                          'export the run again with this setting')
-    try:
-        model = json.loads((folder / MODEL).read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f'{folder / MODEL}: cannot be read ({error})') from None
-    if model.get('format') != FORMAT:
-        raise InputError(f'{folder / MODEL}: format {model.get("format")!r} is unknown; valid: {FORMAT!r}')
+    model = _describe(folder)
     platform = jax.default_backend()
-    paths = {}
+    paths, onnx = {}, False
     for entry in model['networks']:
-        if entry['platform'] == platform:
-            paths[tuple(entry['size'])] = folder / entry['file']
+        if entry['platform'] in (platform, 'onnx'):
+            paths[tuple(entry['size'])] = folder if folder.is_file() else folder / entry['file']
+            onnx = entry['platform'] == 'onnx'
     if not paths:
         raise InputError(f'{folder}: no network for platform {platform}; exported for '
                          f'{", ".join(sorted({e["platform"] for e in model["networks"]}))}\n'
                          f'export the run again with --platforms={platform}')
-    variables = jax.device_put(read_weights(folder / WEIGHTS).arrays)
+    variables = None if onnx else jax.device_put(read_weights(folder / WEIGHTS).arrays)
     settings = read_settings(model['settings'])
 
     @functools.cache
     def network(size):
-        return _network(paths[size])
+        return onnx_files.runner(paths[size]) if onnx else partial(_network(paths[size]), variables)
 
     def values(images):
         size = images.shape[1:3]
@@ -84,13 +84,28 @@ def load_export(folder, overrides=()) -> Predictor:
             raise InputError(f'{folder}: an image of {size[0]} x {size[1]} at the network; exported for '
                              f'{", ".join(f"{h} x {w}" for h, w in sorted(paths))}\n'
                              f'export the run again with --sizes={size[0]}x{size[1]} or --config.eval.mode=sliding')
-        return network(size)(variables, images)
+        return network(size)(images)
 
-    windows = lambda images: network(images.shape[1:3])(variables, images)
+    windows = lambda images: network(images.shape[1:3])(images)
     sliding = settings.protocol.mode == 'sliding'
     see = Network(None if sliding else values, windows if sliding else None)
     return Predictor(see, settings, model['classes'], np.asarray(model['palette'], np.uint8), model['step'],
                      model['weights'])
+
+
+def _describe(path: Path) -> dict:
+    """What model.json, or the metadata of an ONNX file, says."""
+    if path.suffix == onnx_files.SUFFIX and not path.is_dir():
+        model = onnx_files.description(path)
+    else:
+        path = path / MODEL
+        try:
+            model = json.loads(path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f'{path}: cannot be read ({error})') from None
+    if model.get('format') != FORMAT:
+        raise InputError(f'{path}: format {model.get("format")!r} is unknown; valid: {FORMAT!r}')
+    return model
 
 
 def _network(path: Path):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import jax
 
+from s4mim_jax import models
+from s4mim_jax.config.encoder_sizes import takes_padding
 from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.evaluator import local_mesh, network, place_variables
 from s4mim_jax.evaluation.inference import class_values, window_values
+from s4mim_jax.evaluation.own_size import decide
 from s4mim_jax.prediction import exported
-from s4mim_jax.prediction.predictor import Network, Predictor, settings_from
+from s4mim_jax.prediction.predictor import Network, Predictor, Settings, settings_from
 from s4mim_jax.runs import checkpoints, run_folder
 
 
@@ -40,7 +43,26 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
         workdir, config, len(run['classes']), str(checkpoint), weights)
     settings, apply_fn = settings_from(config), network(config, len(run['classes']))
     variables = place_variables(variables, local_mesh(1))
-    look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, settings.protocol))
-    windows = jax.jit(lambda variables, windows: window_values(apply_fn, variables, windows, settings.protocol))
-    return Predictor(Network(partial(look, variables), partial(windows, variables)), settings, run['classes'],
-                     run['palette'], step, weights, config)
+    see = networks(apply_fn, variables, settings, takes_padding(config.model))
+    return Predictor(see, settings, run['classes'], run['palette'], step, weights, config,
+                     models.build_model(config, len(run['classes'])), variables)
+
+
+def networks(apply_fn, variables, settings: Settings, padding: bool) -> Network:
+    """The compiled functions of a network: `evaluation.ApplyFn`, its variables on their device.
+
+    padding: whether its outputs stay what they are when images are padded, see `encoder_sizes.takes_padding`.
+    """
+    protocol = settings.protocol
+    look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, protocol))
+    windows = jax.jit(lambda variables, windows: window_values(apply_fn, variables, windows, protocol))
+
+    def whole(variables, images, seen, own, canvas, confidence):
+        values = class_values(apply_fn, variables, images, protocol, seen)
+        return decide(values, own, canvas, protocol.align_corners, seen=seen,
+                      confidence=protocol.kind if confidence else None)
+
+    padded = None
+    if padding and protocol.mode == 'whole' and not protocol.augmented:
+        padded = partial(jax.jit(whole, static_argnums=(4, 5)), variables)
+    return Network(partial(look, variables), partial(windows, variables), padded)

@@ -11,12 +11,14 @@ from PIL import Image
 from s4mim_jax import data
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.source import mask_lookup
+from s4mim_jax.data.classes import voc_palette
+from s4mim_jax.data.files.listing import composed
+from s4mim_jax.data.label_map import mask_lookup
 from s4mim_jax.prediction.correction_page import write_page
 from s4mim_jax.prediction.files import clashing_files, find_images, write_overlay
 
 LIST = 'confidence.csv'
-VOID = (96, 96, 96)  # colour of pixels without a class
+VOID = (96, 96, 96)  # colour of pixels without a class; they are transparent as well, which every reading ignores
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,20 @@ def unlabelled_images(config) -> tuple[list[Path], list[str]]:
     return [Path(sample.image) for sample in rest], [sample.id for sample in rest]
 
 
-def named_images(arguments: Sequence[str], output: Path) -> tuple[list[Path], list[str]]:
+def named_images(arguments: Sequence[str], output: Path, left: list | None = None) -> tuple[list[Path], list[str]]:
     """Paths and ids of images and folders: the path below the folder without suffix, as in a dataset.
+
+    Args: as of `find_images`.
 
     Raises:
       InputError: as `find_images`; or two images whose results would have the same name.
     """
     names: dict[Path, str] = {}
     for argument in arguments:
-        folder = Path(argument).resolve()
-        for path in find_images([argument], output):
+        folder = Path(argument)
+        for path in find_images([argument], output, left):
             below = path.relative_to(folder) if folder in path.parents else Path(path.name)
-            names.setdefault(path, below.with_suffix('').as_posix())
+            names.setdefault(path, composed(below.with_suffix('').as_posix()))
     clash = clashing_files(names.values())
     if clash:
         first, second = [path for path, name in names.items() if name.lower() in clash][:2]
@@ -72,21 +76,25 @@ class PseudoLabels:
       classes: C. palette: uint8 [C, 3].
       label_map: `config.data.label_map` of the run. Masks are written in the values that it maps, so that
         they can lie beside the masks that the run learned from.
+      masks: how the run read those, see `MaskMeaning.record`: their numbers and palette are taken over. None = a run
+        that recorded nothing.
 
     Raises:
       InputError: a threshold outside 0..1, or a label_map in which a class or `ignore` has no value.
     """
 
     def __init__(self, output: Path, threshold: float, classes: Sequence[str], palette: np.ndarray,
-                 label_map: str | None):
+                 label_map: str | None, masks: dict | None = None):
         if not 0.0 <= threshold <= 1.0:
             raise InputError(f'--ignore_below={threshold:g}: a probability, 0 .. 1')
         self._output, self.threshold, self._palette, self._classes = output, threshold, palette, tuple(classes)
-        lookup = mask_lookup(label_map)
+        lookup = np.array(masks['values']) if masks else mask_lookup(label_map)
         labels = (*range(len(classes)), IGNORE)
         self._raw = np.array([_value_of(lookup, label, label_map) for label in labels], np.uint8)
         self._colors = np.zeros((256, 3), np.uint8)
-        self._colors[self._raw] = np.concatenate([palette, [VOID]])
+        self._colors[self._raw] = np.concatenate([_colors_of(self._raw[:-1], palette, masks), [VOID]])
+        self._alpha = np.full(256, 255, np.uint8)
+        self._alpha[self._raw[-1]] = 0
 
     def refuse_existing(self, names: Sequence[str]) -> None:
         """Raises InputError where a mask is there already: it may hold corrections."""
@@ -106,7 +114,7 @@ class PseudoLabels:
         (self._output / name).parent.mkdir(parents=True, exist_ok=True)
         mask = Image.fromarray(self._raw[np.where(kept, ids, len(self._raw) - 1)])
         mask.putpalette(self._colors.tobytes())
-        mask.save(self._output / f'{name}.png')
+        mask.save(self._output / f'{name}.png', transparency=self._alpha.tobytes())
         levels = np.round(np.clip(confidence, 0.0, 1.0) * 255.0).astype(np.uint8)
         Image.fromarray(levels).save(self._output / f'{name}_confidence.png')
         write_overlay(self._output / f'{name}_overlay.jpg', image, ids, self._palette, kept)
@@ -114,7 +122,7 @@ class PseudoLabels:
 
     def finish(self, entries: Sequence[Entry]) -> str:
         """Writes the list of images, least certain first: the order in which to correct them. Returns a summary."""
-        with open(self._output / LIST, 'w', newline='', encoding='utf-8') as file:
+        with open(self._output / LIST, 'w', newline='', encoding='utf-8', errors='surrogateescape') as file:
             writer = csv.writer(file)
             writer.writerow(['id', 'mean_confidence', 'share_kept'])
             for entry in sorted(entries, key=lambda e: (e.confidence, e.id)):
@@ -124,6 +132,21 @@ class PseudoLabels:
         share = np.mean([entry.kept for entry in entries]) if entries else 0.0
         return (f'{share:.1%} of the pixels keep a class (probability {self.threshold:g} and above), the rest is '
                 f'ignored; {self._output / LIST} lists the images, least certain first, {page} shows them')
+
+
+def _colors_of(raw: np.ndarray, palette: np.ndarray, masks: dict | None) -> np.ndarray:
+    """Colours uint8 [C, 3] of the values that stand for the classes: those by which the dataset's masks are read."""
+    colors = palette.copy()
+    if masks and masks['read_as'] == 'colors':  # a value is the id whose colour it has
+        inside = raw < len(palette)
+        colors[inside] = palette[raw[inside]]
+    elif masks:
+        own = {int(index): tuple(color) for index, color in masks['palette'].items()}
+        free = (color for color in map(tuple, voc_palette().tolist()) if color not in own.values())
+        for label, value in enumerate(raw.tolist()):
+            if value in own or tuple(colors[label].tolist()) in own.values():
+                colors[label] = own[value] if value in own else next(free)
+    return colors
 
 
 def _value_of(lookup: np.ndarray, label: int, label_map: str | None) -> int:

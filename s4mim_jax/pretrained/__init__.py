@@ -9,6 +9,7 @@ from flax import traverse_util
 from s4mim_jax import models
 from s4mim_jax.models.initial import init_leaves
 from s4mim_jax.pretrained.contents import recognise
+from s4mim_jax.pretrained.hub import local_file
 from s4mim_jax.pretrained.matching import fit
 from s4mim_jax.pretrained.parts import wanted
 from s4mim_jax.pretrained.readers import read_weights
@@ -22,8 +23,8 @@ def import_variables(source: str, model_config, num_classes: int, *, seed: int =
     its classes are others; any other file brings the encoder.
 
     Args:
-      source: .safetensors, .npz or .pth in a known naming scheme, or a file that
-        `python -m s4mim_jax.import_weights` wrote.
+      source: .safetensors, .npz or .pth in a known naming scheme, a file that
+        `python -m s4mim_jax.import_weights` wrote, or a name of the hub, see `hub`.
       model_config: config.model.
       num_classes: channels of the logits.
       seed: of what the file does not bring.
@@ -38,7 +39,7 @@ def import_variables(source: str, model_config, num_classes: int, *, seed: int =
         missing, unexpected or mis-shaped, by name.
     """
     module = models.build(model_config, num_classes)
-    contents = recognise(read_weights(source))
+    contents = recognise(read_weights(local_file(source)))
     plan = wanted(contents, model_config, num_classes)
     fitted = fit(contents, plan)
     for line in (plan.told, *fitted.notes):

@@ -5,15 +5,15 @@ import functools
 import re
 from pathlib import Path
 
-from s4mim_jax.config.encoder_sizes import PATCHES
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models import dpt
 from s4mim_jax.models.norm import EPSILON
+from s4mim_jax.models.vit import VITS
 from s4mim_jax.pretrained.readers import Weights
 from s4mim_jax.pretrained.schemes import DECODERS, ENCODERS, Found, Scheme, Source, ours
 
 # What a whole network puts before the names of its encoder: `backbone.` in UniMatch, `dinov2.` in transformers.
-PREFIXES = ('', 'backbone.', 'encoder.', 'dinov2.', 'pretrained.')
+PREFIXES = ('', 'backbone.', 'encoder.', 'dinov2.', 'dinov3_vit.', 'dinov3_convnext.', 'pretrained.')
 PADDINGS = {'same': 'same', 'tf_same': 'same', 'symmetric': 'symmetric'}
 TENSORFLOW_EPSILON = 1e-3  # of the BatchNorm of timm's tf_ networks, beside TensorFlow's padding
 
@@ -76,8 +76,9 @@ class Contents:
 
     @property
     def _is_tensorflow(self):
-        path = Path(self.weights.path)
-        return self.has_batch_norm and any(re.match(r'(timm[_-])?tf_', name) for name in (path.name, path.parent.name))
+        # The file's name, its folder's, or the repository's in the cache of the hub.
+        names = Path(self.weights.path).parts[-4:]
+        return self.has_batch_norm and any(re.match(r'(models--)?(timm[_-]{1,2})?tf_', name) for name in names)
 
     def name_of(self, part: str) -> str:
         """'encoder resnet50' or 'decoder dpt of 21 classes', for messages."""
@@ -105,6 +106,6 @@ def in_effect(model_config, key: str):
     """Value of config.model.KEY; the encoder's published one where the config leaves a DPT's widths open."""
     if key in ('dpt_features', 'dpt_channels'):
         return dict(zip(('dpt_features', 'dpt_channels'), dpt.widths(model_config)))[key]
-    if key == 'positions' and model_config.encoder in PATCHES:
+    if key == 'positions' and model_config.encoder in VITS:
         return model_config.positions or ('antialias' if model_config.registers else 'offset')
     return model_config[key]

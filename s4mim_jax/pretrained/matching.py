@@ -40,6 +40,9 @@ def fit(contents: Contents, wanted: Wanted, allow_missing: str | None = None) ->
     missing, misshaped, broken = [], [], []
     for path, shape in wanted.shapes.items():
         names, layout = getattr(contents, path.split('/')[1]).source(path)
+        if not names:
+            arrays[path] = np.zeros(shape, np.float32)
+            continue
         used.update(names)
         absent = [name for name in names if name not in weights.arrays]
         if absent:

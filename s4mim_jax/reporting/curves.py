@@ -11,6 +11,7 @@ READING = 'Line: mean over seeds, as far as all seeds have got; band: least and 
 PSEUDO_LABELS = (('kept', 'kept pixels, %'), ('accuracy_kept', 'accuracy of kept, %'),
                  ('accuracy_rejected', 'accuracy of rejected, %'), ('accuracy', 'accuracy of all, %'),
                  ('agreement', 'agreement of raw and refined filter, %'))
+SPAN = 10.0  # points of percent that an axis shows at least: half a point must not look like a cliff
 LOG_FROM = 50.0  # a loss that spans this factor gets a logarithmic axis
 
 
@@ -36,9 +37,22 @@ def score_picture(groups: list[Group]) -> Picture | None:
         axes.set_yticks(range(len(groups)), [plain(group.name, 44) for group in groups])
         axes.set_ylim(len(groups) - 0.5, -0.6)
         axes.margins(x=0.08)
+        axes.set_xlim(widened(axes.get_xlim()))
         axes.set_xlabel(f'{where} mIoU, %')
     return Picture('scores', f'Scores: {where} mIoU', 'Dots: seeds; diamond and bar: mean and standard deviation. '
-                   'The axis does not begin at 0.', png(figure))
+                   f'The axis does not begin at 0; it spans {SPAN:.0f} points or more.', png(figure))
+
+
+def widened(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of an axis in percent, about their middle, at least SPAN apart and within 0 .. 100 where they were."""
+    low, high = limits
+    missing = SPAN - (high - low)
+    if missing <= 0:
+        return limits
+    low, high = low - missing / 2, high + missing / 2
+    shift = max(-low, 0.0) if limits[0] >= 0 else 0.0
+    shift -= max(high + shift - 100.0, 0.0) if limits[1] <= 100 else 0.0
+    return low + shift, high + shift
 
 
 def learning_curves(groups: list[Group]) -> Picture | None:
@@ -74,22 +88,24 @@ def _panels(groups, name, title, caption, panels, scale: bool = False) -> Pictur
     for head, series, factor in panels:
         curves = [[{step: factor * v for step, v in series(run).items()} for run in group.runs] for group in groups]
         if any(curve for group in curves for curve in group):
-            filled.append((head, curves))
+            filled.append((head, curves, factor == 100.0))
     if not filled:
         return None
-    shown = [group for i, group in enumerate(groups) if any(curve for _, curves in filled for curve in curves[i])]
+    shown = [group for i, group in enumerate(groups) if any(curve for _, curves, _ in filled for curve in curves[i])]
     rows, columns = grid_shape(len(filled))
     width, height = (9.0, 4.4 + 0.06 * len(shown)) if len(filled) == 1 else (3.8 * columns, 2.9 * rows)
     weight = 2.0 if len(shown) < 7 else 1.4
     with style():
         figure = new_figure(width, height + 0.2 * len(shown) * min(1.0, 3.0 / width))
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for panel, (head, curves) in zip(axes, filled):
+        for panel, (head, curves, percent) in zip(axes, filled):
             for group, members in zip(groups, curves):
                 _draw(panel, group, members, weight)
             panel.set_title(plain(head), loc='left')
             panel.set_xlabel('step')
             values = [v for members in curves for curve in members for v in curve.values()]
+            if percent:
+                panel.set_ylim(widened(panel.get_ylim()))
             if scale and min(values) > 0 and max(values) / min(values) > LOG_FROM:
                 panel.set_yscale('log')
                 panel.set_title(plain(f'{head} (logarithmic)'), loc='left')

@@ -11,20 +11,39 @@ from s4mim_jax.reporting.figures import Picture
 from s4mim_jax.reporting.tables import Table
 
 CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff;
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --soft: #555; --line: #e3e3e3; --strong: #999;
+        --hover: #f4f6f8; --box: #fff6e0; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --paper: #16181b; --soft: #a9adb3; --line: #33373c; --strong: #6b7077; --hover: #22262b;
+          --box: #3a2f14; }
+  a { color: #8ab4f8; } }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
        max-width: 1240px; margin: 0 auto; padding: 1em 1.5em 4em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.2em; margin: 2.2em 0 .6em; border-bottom: 1px solid #ccc; }
-h3 { font-size: 1em; margin: 1.2em 0 .3em; }
-nav a { margin-right: 1em; } .scroll { overflow-x: auto; }
+h1 { font-size: 1.5em; overflow-wrap: anywhere; }
+h2 { font-size: 1.2em; margin: 2.2em 0 .6em; border-bottom: 1px solid var(--strong); }
+h3 { font-size: 1em; margin: 1.2em 0 .3em; } .lead { font-size: 1.08em; max-width: 62em; }
+nav a { margin-right: 1em; display: inline-block; padding: .2em 0; } .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .87em; font-variant-numeric: tabular-nums; }
-th, td { padding: .28em .7em; text-align: right; border-bottom: 1px solid #e3e3e3; }
-th { vertical-align: bottom; border-bottom: 2px solid #999; }
+th, td { padding: .28em .7em; text-align: right; border-bottom: 1px solid var(--line); }
+th { vertical-align: bottom; border-bottom: 2px solid var(--strong); }
 td.number { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
-tr:hover td { background: #f4f6f8; } .mark { display: inline-block; width: .8em; height: .8em; margin-right: .5em; }
+tr:hover td { background: var(--hover); }
+.mark { display: inline-block; width: .8em; height: .8em; margin-right: .5em; }
 figure { display: inline-block; vertical-align: top; margin: 0 1.5em 1em 0; max-width: 100%; }
-img { max-width: 100%; height: auto; }
-figcaption, .note { color: #555; font-size: .85em; max-width: 75em; margin: .3em 0; }
-.box { background: #fff6e0; border-left: 4px solid #d99a00; padding: .4em 1em; font-size: .9em; }
+.zoom { display: block; max-width: 100%; overflow: auto; }
+.zoom input { position: absolute; opacity: 0; }
+.zoom input:focus-visible + img { outline: 2px solid #1a73e8; }
+.zoom img { max-width: 100%; max-height: 85vh; height: auto; cursor: zoom-in; background: #fff; display: block; }
+.zoom input:checked + img { max-width: none; max-height: none; cursor: zoom-out; }
+figcaption, .note { color: var(--soft); font-size: .85em; max-width: 75em; margin: .3em 0; }
+.box { background: var(--box); border-left: 4px solid #d99a00; padding: .4em 1em; font-size: .9em; }
+@media (max-width: 600px) {
+  body { padding: .6em .8em 3em; } figure { margin-right: 0; } th, td { padding: .25em .4em; } }
+@media print {
+  :root { --ink: #000; --paper: #fff; --soft: #333; --line: #ccc; --box: #fff; } body { max-width: none; padding: 0; }
+  nav { display: none; } figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .scroll, .zoom { overflow: visible; } .zoom img, .zoom input:checked + img { max-width: 100%; max-height: 22cm; } }
 """
 
 
@@ -85,7 +104,7 @@ def write(folder: Path, title: str, lead: str, warnings: Sequence[str], sections
 
 def _page(title, lead, warnings, sections) -> str:
     text = html.escape
-    parts = [f'<h1>{text(title)}</h1>', f'<p>{text(lead)}</p>',
+    parts = [f'<h1>{text(title)}</h1>', f'<p class="lead">{text(lead)}</p>',
              '<nav>' + ' '.join(f'<a href="#s{i}">{text(s.title)}</a>' for i, s in enumerate(sections)) + '</nav>']
     if warnings:
         items = ''.join(f'<li>{text(warning)}</li>' for warning in warnings)
@@ -111,7 +130,9 @@ def _figure(picture: Picture, titled: bool) -> str:
     data = base64.b64encode(picture.png).decode()
     title, caption = html.escape(picture.title), html.escape(picture.caption)
     head = f'<h3>{title}</h3>' if titled else ''
-    return (f'<figure>{head}<img alt="{title}" src="data:image/png;base64,{data}">'
+    # Without a script: the checkbox that the picture lies in is what a click, or the space bar, changes.
+    return (f'<figure>{head}<label class="zoom"><input type="checkbox" aria-label="{title}, full size">'
+            f'<img alt="{title}" src="data:image/png;base64,{data}"></label>'
             f'<figcaption>{caption}</figcaption></figure>')
 
 

@@ -87,12 +87,13 @@ def _open(group: Group, split: str, count: int, overrides) -> Gallery:
     from s4mim_jax import data
     from s4mim_jax.data.samples import read_image, read_label
     from s4mim_jax.data.source import resolve_dir
-    from s4mim_jax.runs.run_folder import read_config
+    from s4mim_jax.runs.run_folder import read_config, read_json
     config = read_config(group.first.path, overrides).data
     folder = resolve_dir(config)
     if not folder.is_dir():  # the embedded dataset would be drawn, which a report should not do
         raise InputError(f'no folder {folder}; set --config.data.dir=FOLDER')
     source = data.open_source(config)
+    source.masks.adopt(read_json(group.first.path / 'run.json').get('masks'))
     samples = data.evaluation_split(source, split)
     # Evenly spaced: nobody chose them for what they show.
     chosen = [samples[i * len(samples) // min(count, len(samples))] for i in range(min(count, len(samples)))]

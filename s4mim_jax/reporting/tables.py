@@ -7,6 +7,7 @@ from s4mim_jax.reporting.runs import number
 from s4mim_jax.reporting.statistics import Summary, differences, summarize
 
 NONE = '–'
+LABELLED_ONLY = 'supervised'  # the method without unlabelled images
 
 
 @dataclass
@@ -31,8 +32,9 @@ def show(summary: Summary | None, of: int, factor: float = 100.0, digits: int = 
 
 
 def reference_of(group: Group, groups: list[Group]) -> Group:
-    """The first group with this one's dataset and split: on other data a difference says nothing of the method."""
-    return next(g for g in groups if (g.dataset, g.split) == (group.dataset, group.split))
+    """Labelled-only on this group's dataset and split, else the first group there: other data tell nothing."""
+    same = [g for g in groups if (g.dataset, g.split) == (group.dataset, group.split)]
+    return next((g for g in same if g.first.method == LABELLED_ONLY), same[0])
 
 
 def summary_table(groups: list[Group]) -> Table:
@@ -46,7 +48,7 @@ def summary_table(groups: list[Group]) -> Table:
         labeled = sorted({run.info['split'].get('labeled', NONE) for run in group.runs}, key=str)
         rows.append([
             group.name, f'{group.dataset}, {group.split}', ' / '.join(map(str, labeled)),
-            ', '.join(str(run.seed) for run in group.runs), _steps(group),
+            _seeds(group), _steps(group),
             *(show(summarize(group.by_seed(score).values()), count) for score in (final_score, best_score, test_score)),
             ' / '.join(sorted({run.test.checkpoint for run in group.runs if run.test})) or NONE,
             'reference' if group is reference else show(summarize(paired), len(paired), sign='+'),
@@ -59,8 +61,13 @@ def summary_table(groups: list[Group]) -> Table:
             'The best val mIoU is the largest of all evaluations during training, and so is optimistic; '
             'the test score is that of the weights named beside it.',
             f'{name} − reference: mean ± standard deviation of the differences between runs of the same seed; the '
-            'reference is the first group with the same dataset and split; a folder named first comes first.'],
+            'reference is labelled-only (`supervised`) on the same dataset and split, else the first group there.'],
         [group.color for group in groups])
+
+
+def _seeds(group: Group) -> str:
+    seeds = [str(run.seed) for run in group.runs]
+    return f'1 (seed {seeds[0]})' if len(seeds) == 1 else f'{len(seeds)} ({", ".join(seeds)})'
 
 
 def _steps(group: Group) -> str:
@@ -126,13 +133,13 @@ def cost_tables(groups: list[Group]) -> list[Table]:
     for group in groups:
         cells = []
         for _, key, factor, digits in COSTS:
-            here, first = mean(group, key), mean(groups[0], key)
+            here, first = mean(group, key), mean(reference_of(group, groups), key)
             cells.append(NONE if here is None else f'{factor * here.mean:.{digits}f}')
             if key in RATIOS:
                 cells[-1] += f' (x {here.mean / first.mean:.2f})' if here and first and first.mean else ''
         devices = {str((run.info.get('devices') or {}).get('kind', NONE)) for run in group.runs}
         rows.append([group.name, *cells, ' / '.join(sorted(devices))])
-    notes = ['Mean over the runs that were measured; (x ratio) to the first group.']
+    notes = ['Mean over the runs that were measured; (x ratio) to the reference of the summary.']
     if len({row[-1] for row in rows}) > 1:
         notes.append('The devices differ: seconds and rates of different devices must not be compared.')
     colors = [group.color for group in groups]

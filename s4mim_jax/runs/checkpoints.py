@@ -1,8 +1,8 @@
 """Checkpoints with Orbax: the latest and the best, in one folder, each written whole or not at all.
 
-A checkpoint has three items: `weights` (student, BatchNorm statistics, teacher), `optimizer` (step
-and optimiser state) and `loop` (JSON: the best score so far and the sums not logged yet), so that
-evaluation restores the first one only.
+A checkpoint has these items: `weights` (student, BatchNorm statistics, teacher), `optimizer` (step, optimiser
+state, heads of terms), `terms` where a term carries something from step to step, and `loop` (JSON: the best score so
+far and the sums not logged yet), so that evaluation restores the first one only.
 
 This is Orbax's v0 API, which its documentation calls legacy. In orbax-checkpoint 0.12.8 (November 2026, the newest for
 every Python) v1 is `orbax.checkpoint.experimental.v1`: a part of its functions is deprecated there already
@@ -12,31 +12,41 @@ to leave `experimental`; tests/data holds a run folder that must then stay reada
 """
 
 import asyncio
+import logging as levels
 import sys
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import state_shardings
-from s4mim_jax.runs import storage
+from s4mim_jax.runs import damage, storage
 from s4mim_jax.runs.better_weights import preferred
-from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
+from s4mim_jax.training.state import TrainState, abstract_state, network_parameters, term_states
 
 
 def _handlers() -> dict:
     """What reads each item; without them a manager that has not saved knows no metadata."""
     return {'weights': ocp.StandardCheckpointHandler(), 'optimizer': ocp.StandardCheckpointHandler(),
-            'loop': ocp.JsonCheckpointHandler()}
+            'terms': ocp.StandardCheckpointHandler(), 'loop': ocp.JsonCheckpointHandler()}
 
 
-def _not_a_traceback_of_orbax(record) -> bool:
-    return not (record.exc_info and 'orbax' in record.pathname)
+def _not_what_orbax_tells(record) -> bool:
+    return 'orbax' not in record.pathname or (record.levelno > levels.WARNING and not record.exc_info)
 
 
-# Orbax logs each failure in each of its threads with a traceback and raises it as well; saying it once is enough.
-logging.get_absl_logger().addFilter(_not_a_traceback_of_orbax)
+# Orbax warns of shardings that we know, and logs each failure in each of its threads beside raising it.
+logging.get_absl_logger().addFilter(_not_what_orbax_tells)
+
+
+def _not_a_failed_read(record) -> bool:
+    return not (record.exc_info and record.exc_info[1] is not None and storage.is_failure(record.exc_info[1]))
+
+
+# Nor do the reads of the other arrays, of which each fails for itself where one file is missing.
+levels.getLogger('asyncio').addFilter(_not_a_failed_read)
 
 
 class _QuietLoops:
@@ -117,22 +127,63 @@ class Checkpoints:
                 **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
                 loop=ocp.args.JsonSave(loop)))
 
+    def read_back(self, state: TrainState) -> None:
+        """Reads the latest checkpoint as evaluation would: its metadata whole, of its arrays the smallest.
+
+        So that no run goes on for days whose weights nobody can read. Waits until the checkpoint is on disk; `state`
+        tells what is in it.
+
+        Raises:
+          StorageError: it cannot be read.
+        """
+        self.wait()
+        step, where = self._manager.latest_step(), f'{self._folder}'
+        try:
+            with _reader(self._workdir) as manager:
+                damage.require_whole(self._workdir, step)
+                manager.restore(step, args=ocp.args.Composite(loop=ocp.args.JsonRestore()))
+                _compare(manager, step, _items(state), self._folder)
+            params = jax.tree_util.tree_leaves_with_path(network_parameters(state.params))
+            path, leaf = min(params, key=lambda item: item[1].size)
+            keys = [str(getattr(part, 'key', part)) for part in path]
+            read = _one_array(storage.absolute(self._workdir) / storage.CHECKPOINTS / str(step) / 'weights',
+                              ['params', *keys])
+            if tuple(read.shape) != tuple(leaf.shape):
+                raise InputError(f'{"/".join(keys)} has the shape {read.shape}')
+        except Exception as error:
+            raise storage.StorageError(
+                f'{where}/{step} was written and cannot be read back: {storage.reason(error)}\n'
+                'training ends here, as nobody could use its weights; try another --workdir') from error
+
     def restore(self, config, num_classes: int, mesh) -> tuple[TrainState, dict]:
         """The latest (state, loop) of a folder where `exist` holds.
 
         Raises:
           InputError: the checkpoint is of another model, class count or optimiser.
+
+        A term that the checkpoint holds nothing of begins as in a new run.
         """
         step = self._manager.latest_step()
         target = abstract_state(config, num_classes)
         items = _items(target)
-        _compare(self._manager, step, items, self._manager.directory)
-        placed = _items(state_shardings(target, mesh))
-        restored = self._manager.restore(step, args=ocp.args.Composite(
-            **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
-            loop=ocp.args.JsonRestore()))
+        damage.require_whole(self._workdir, step)
+        with damage.reading(self._workdir, step):
+            stored = set(self._manager.item_metadata(step).keys())
+            missing = bool(target.terms) and 'terms' not in stored
+            if missing:
+                del items['terms']
+            _compare(self._manager, step, items, self._manager.directory)
+            shardings = state_shardings(target, mesh)
+            placed = _items(shardings)
+            restored = self._manager.restore(step, args=ocp.args.Composite(
+                **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
+                loop=ocp.args.JsonRestore()))
         self._policy.best_step = restored.loop['best_step']
-        return _state(restored), restored.loop
+        state = _state(restored)
+        if missing:
+            begin = jax.jit(lambda: term_states(config, num_classes), out_shardings=shardings.terms)
+            state = state.replace(terms=begin())
+        return state, restored.loop
 
     def wait(self) -> None:
         """Returns when everything that was started is on disk."""
@@ -163,17 +214,19 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
         weights = preferred(workdir, checkpoint)
     with _reader(workdir) as manager:
         step = _find_step(manager, checkpoint, workdir)
-        stored = manager.item_metadata(step)['weights'].tree
-        target = _items(abstract_state(config, num_classes))['weights']
-        if not stored.get('ema'):
-            weights, target['ema'] = 'student', None
-        elif target['ema'] is None:  # config.method may be overridden; the folder decides
-            target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
-        _compare(manager, step, {'weights': target}, manager.directory)
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        placed = jax.tree.map(lambda _: device, target)
-        tree = manager.restore(step, args=ocp.args.Composite(
-            weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
+        damage.require_whole(workdir, step, ('weights',))
+        with damage.reading(workdir, step):
+            stored = manager.item_metadata(step)['weights'].tree
+            target = _items(abstract_state(config, num_classes))['weights']
+            if not stored.get('ema'):
+                weights, target['ema'] = 'student', None
+            elif target['ema'] is None:  # config.method may be overridden; the folder decides
+                target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
+            _compare(manager, step, {'weights': target}, manager.directory)
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            placed = jax.tree.map(lambda _: device, target)
+            tree = manager.restore(step, args=ocp.args.Composite(
+                weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
     return {k: chosen[k] or {} for k in ('params', 'batch_stats')}, step, weights
 
@@ -200,17 +253,38 @@ def _reader(workdir) -> ocp.CheckpointManager:
 def _find_step(manager, checkpoint, workdir) -> int:
     steps = sorted(manager.all_steps())
     if not steps:
-        raise InputError(f'{workdir}: holds no finished checkpoint')
+        begun = [path.name for path in (storage.absolute(workdir) / storage.CHECKPOINTS).iterdir()]
+        raise InputError(f'{workdir}: holds no finished checkpoint'
+                         + (f'; {storage.CHECKPOINTS}/ holds {", ".join(sorted(begun)[:3])}' if begun else ''))
     if checkpoint == 'latest':
         return steps[-1]
     if checkpoint == 'best':
-        loop = manager.restore(steps[-1], args=ocp.args.Composite(loop=ocp.args.JsonRestore())).loop
-        best = loop['best_step']
-        return best if best in steps else steps[-1]
+        damage.require_whole(workdir, steps[-1], ('loop',))
+        with damage.reading(workdir, steps[-1]):
+            best = manager.restore(steps[-1], args=ocp.args.Composite(loop=ocp.args.JsonRestore())).loop['best_step']
+        if best is not None and best not in steps:
+            raise InputError(f'{workdir}: its best checkpoint, step {best}, is not in {storage.CHECKPOINTS}/\n'
+                             f'copy it there, or name one of --checkpoint={", ".join(map(str, steps))}, latest')
+        return steps[-1] if best is None else best
     if str(checkpoint).isdigit() and int(checkpoint) in steps:
         return int(checkpoint)
     raise InputError(f'--checkpoint={checkpoint}: not in {workdir}\n'
                      f'valid: best, latest, {", ".join(map(str, steps))}')
+
+
+def _one_array(item, keys: list[str]):
+    """One array of an item, numpy, without the others."""
+    def nested(value):
+        for key in reversed(keys):
+            value = {key: value}
+        return value
+
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        found = reader.restore(item, args=ocp.args.PyTreeRestore(
+            item=nested(0), restore_args=nested(ocp.RestoreArgs(restore_type=np.ndarray)), partial_restore=True))
+    for key in keys:
+        found = found[key]
+    return found
 
 
 def _items(state: TrainState) -> dict:
@@ -218,13 +292,15 @@ def _items(state: TrainState) -> dict:
     beside = {n: v for n, v in state.params.items() if n not in network_parameters(state.params)}
     optimizer = {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state}
     return {'weights': {'params': network_parameters(state.params), 'batch_stats': state.batch_stats, 'ema': state.ema},
-            'optimizer': optimizer | ({'beside': beside} if beside else {})}
+            'optimizer': optimizer | ({'beside': beside} if beside else {}),
+            **({'terms': state.terms} if state.terms else {})}
 
 
 def _state(items) -> TrainState:
     params = items.weights['params'] | items.optimizer.get('beside', {})
+    carried = items['terms'] if 'terms' in items.keys() else {}
     return TrainState(items.optimizer['step'], items.optimizer['seed'], params, items.weights['batch_stats'],
-                      items.optimizer['opt_state'], items.weights['ema'])
+                      items.optimizer['opt_state'], items.weights['ema'], carried)
 
 
 def _with_shardings(tree, shardings):

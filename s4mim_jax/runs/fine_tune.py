@@ -1,5 +1,6 @@
 """Begins from the network of an earlier run, of the same or of other classes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -13,7 +14,8 @@ from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.runs import checkpoints, run_folder
 
 
-def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0, channels: int = 3) -> dict:
+def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0, channels: int = 3,
+                  say: Callable[[str], None] = lambda line: None) -> dict:
     """Variables of `models.build(model_config, num_classes)` from a run's best checkpoint.
 
     The teacher's weights if the run has a teacher. With other classes the last layer, and nothing else, is
@@ -23,6 +25,7 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0,
       source: run folder. model_config: config.model. num_classes: channels of the logits.
       seed: of a last layer that does not fit. channels: of the images; a run on RGB serves any number, see
         `input_channels`, a run on another number that number alone.
+      say: receives a line that tells what was taken.
 
     Returns:
       {'params', 'batch_stats'} of float32 arrays.
@@ -36,7 +39,7 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0,
         raise InputError(f'--config.model.pretrained={source}: a run on images of {there} channel(s), '
                          f'--config.data.channels={channels}\nvalid: {there}, or a run on 3 channels')
     classes = len(run_folder.read_json(Path(source) / 'run.json')['classes'])
-    variables, _, _ = checkpoints.restore_weights(source, config, classes)
+    variables, step, kind = checkpoints.restore_weights(source, config, classes)
     stored = traverse_util.flatten_dict(variables, sep='/')
     module = models.build(model_config, num_classes)
     shapes = leaf_shapes(module, there)
@@ -56,6 +59,8 @@ def run_variables(source: str, model_config, num_classes: int, *, seed: int = 0,
                          f'config {shapes.get(path, "absent")}\n'
                          f'its model: {config.model.encoder}, {config.model.decoder}, stem {config.model.stem}, '
                          f'width {config.model.width}')
+    say(f'{source}: {kind} weights of step {step}, {config.model.encoder} and {config.model.decoder} taken'
+        + (f'; the last layer begins anew: {classes} classes there, {num_classes} here' if last else ''))
     leaves = init_leaves(module, jax.random.key(seed), lambda path: path in last, there)
     leaves.update({path: jnp.asarray(array) for path, array in stored.items() if path not in last})
     return with_input_channels(module, traverse_util.unflatten_dict(leaves, sep='/'), channels if there == 3 else 3)

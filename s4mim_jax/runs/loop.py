@@ -1,5 +1,6 @@
 """The training loop. The order of operations inside it is the contract of a resume, see `_run`."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -9,15 +10,14 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
-from s4mim_jax.config.encoder_sizes import feature_stride
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.precision import with_precision
 from s4mim_jax.data.evaluation_stream import evaluation_batches
+from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.parallel import check_batch, hlo, make_mesh
 from s4mim_jax.planning import memory
-from s4mim_jax.runs import advice, better_weights, final_scores, panels, run_folder, writers
+from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.class_weights import with_class_weights
 from s4mim_jax.runs.coherence import with_coherence_table
@@ -25,11 +25,14 @@ from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
 from s4mim_jax.runs.signals import StopRequest
 from s4mim_jax.runs.throughput import Progress
+from s4mim_jax.runs.waiting import counting
 from s4mim_jax.training import passes, watch
 from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
 from s4mim_jax.training.step import make_train_step
 
+QUEUED = 8  # steps that an accelerator may be given in advance; a CPU one, which no transfer would keep waiting
+SHOWN_FIRST, SHOWN_EVERY = 2.0, 30.0  # seconds: steps that are slow, and between lines of progress
 NON_FINITE = 3  # exit status of a run whose loss is no number any more
 
 
@@ -44,18 +47,22 @@ def train(config, workdir) -> int:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
     """
     # With several processes JAX's runtime listens for SIGTERM itself.
-    with StopRequest((signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)) as stop:
-        return _Run(config, workdir, stop).run()
+    numbers = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
+    with (StopRequest(numbers, say=jax.process_index() == 0) as stop,
+          contextlib.ExitStack() as held):
+        return _Run(config, workdir, stop, held).run()
 
 
 class _Run:
     """What a run holds while it lasts: data, state, compiled step and where things are written."""
 
-    def __init__(self, config, workdir, stop):
+    def __init__(self, config, workdir, stop, held):
         self.began, self.first_step = time.perf_counter(), None
         self.config, self.stop = config, stop
         self.passes = passes.plan(config.method)
         # Everything that can be wrong is looked at before anything is written.
+        if jax.process_index() == 0:
+            lock.refuse_if_held(workdir)
         self.writers = writers.names(config.log.writers)
         self.source = data.open_source(config.data)
         self.split = data.training_split(self.source, config.data.split, config.seed)
@@ -77,17 +84,21 @@ class _Run:
         begun = Checkpoints.exist(workdir)
         if begun:
             self.config = config = with_precision(config, run_folder.precision_of(workdir))
-            run_folder.check_same_run(workdir, config, self.split)
+            run_folder.check_same_run(workdir, config, self.split, self.source)
         else:  # weights that do not fit end here, before the folder is made
             self.config = config = with_precision(config)
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
+        lock.hold(workdir, held)
+        if Checkpoints.exist(workdir) != begun:
+            raise InputError(f'{workdir}: another training has written here since this one began; start it again')
         self.checkpoints = Checkpoints(self.folder)
         if begun:
             self.state, self.loop = self.checkpoints.restore(config, classes, self.mesh)
         self.completed = int(self.state.step)
         self.sums = Sums(self.loop['sums'])
+        self.read_back = False  # whether the first checkpoint of this start was found readable
         self.waiting = []  # metrics of steps whose values were not looked at yet
         self.main = jax.process_index() == 0
         self.warned = False  # of pseudo-labels that teach little, once a start
@@ -130,6 +141,8 @@ class _Run:
         5. obey a signal: save, if not just done, and leave.
         """
         config = self.config
+        self.ahead = 1 if jax.default_backend() == 'cpu' else QUEUED
+        self.started, self.shown = self.completed, time.monotonic()
         batches = device_batches(training_batches(
             self.source, self.split, config, tables=self.tables, start_step=self.completed,
             process_index=jax.process_index(), process_count=jax.process_count(),
@@ -146,12 +159,18 @@ class _Run:
             if self.first_step is None:
                 jax.block_until_ready(metrics)
                 self.first_step = time.perf_counter() - self.began
+                self.shown = time.monotonic()
                 self._say(f'first step after {self.first_step:.1f} s')
             self.waiting.append(metrics)
+            # Steps that queue up would run on after Ctrl-C, and nothing would be seen of them before the next log.
+            if len(self.waiting) > self.ahead:
+                jax.block_until_ready(self.waiting[-1 - self.ahead])
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
             if log:
                 self._log()
+            else:
+                self._show()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = self._agreed_signal(log or evaluate or save)
@@ -195,9 +214,9 @@ class _Run:
 
     def _compile(self, batch):
         started = time.perf_counter()
-        self._say('compiling the training step ...')
-        step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
-        step = step.lower(self.state, batch).compile()
+        with counting('compiling the training step') if self.main else contextlib.nullcontext():
+            step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
+            step = step.lower(self.state, batch).compile()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
                      'passes': passes.table(self.config)}
@@ -229,6 +248,7 @@ class _Run:
 
     def _log(self) -> None:
         self._look_at_metrics()
+        self.shown = time.monotonic()
         self.progress.pause()
         means = self.sums.take()
         factor = float(schedule(self.config)(self.completed - 1))
@@ -242,6 +262,20 @@ class _Run:
                 print(warning, flush=True)
             self.warned |= bool(warning)
         self.progress.begin()
+
+    def _show(self) -> None:
+        """Between two logs a line by the clock: when the third step is done, and every SHOWN_EVERY seconds."""
+        now = time.monotonic()
+        third = self.completed - self.started == self.ahead + 3 and now - self.shown > SHOWN_FIRST
+        if not (third or now - self.shown > SHOWN_EVERY) or len(self.waiting) <= self.ahead:
+            return
+        self.shown = now
+        if self.main:
+            self.progress.pause()
+            sums = Sums({})
+            sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
+            print(self.progress.line(sums.take()), flush=True)
+            self.progress.begin()
 
     def _compare_weights(self) -> None:
         """Scores student and teacher of the best checkpoint; the better one is what `predict` takes."""
@@ -275,7 +309,8 @@ class _Run:
         if self.look is not None:
             seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
             if self.monitor:
-                for name, picture in panels.draw(seen, self.source.palette).items():
+                for name, picture in panels.draw(
+                        seen, self.source.palette, self.passes.table.values()).items():
                     self.monitor.panel(self.completed, name, picture)
                 if counts:
                     self.monitor.scalars(self.completed, 'watch', watch.named(counts, self.source.classes))
@@ -288,6 +323,9 @@ class _Run:
     def _save(self) -> None:
         self.loop['sums'] = {name: list(pair) for name, pair in self.sums.values.items()}
         self.checkpoints.save(self.state, self.loop)
+        if not self.read_back:
+            self.checkpoints.read_back(self.state)
+            self.read_back = True
 
     def _describe(self) -> None:
         """Writes config.json and run.json and prints what the run is."""
@@ -300,7 +338,8 @@ class _Run:
         rate = base_learning_rate(config)
         print(f'{config.method.name} on {self.source.name}: {self.source.num_classes} classes, split {split.name} '
               f'({len(split.labeled)} labelled, {len(split.unlabeled)} unlabelled, hash {split.hash[:12]})\n'
-              + ''.join(f'{note}\n' for note in self.source.notes) +
+              + ''.join(f'{note}\n' for note in (*self.source.notes, *as_lines(self.source.left_out), *data.label_notes(
+                  self.source, split.labeled, self.tables))) +
               f'{config.model.encoder} + {config.model.decoder}, {parameters:,} parameters, {config.precision}\n'
               f'global batch {config.batch.labeled} labelled'
               + (f' + {config.batch.unlabeled} unlabelled' if self.passes.unlabeled else '')
@@ -313,10 +352,8 @@ class _Run:
                   f'{name} {weight:g}' for name, weight in zip(self.source.classes, config.method.class_weights)) + '\n'
                  if config.method.class_weights else '')
               + f'network passes of a step:\n{passes.describe(config)}', flush=True)
-        for rate in without_reach(config.model, config.data.crop):
-            print(f'warning: --config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the '
-                  f'side of the map of a crop {tuple(config.data.crop)} at stride {feature_stride(config.model)}; its '
-                  'outer taps learn nothing', flush=True)
+        for line in advice.warnings(config):
+            print(f'warning: {line}', flush=True)
         if self.completed:
             print(f'going on from step {self.completed}', flush=True)
 

@@ -5,17 +5,22 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+from s4mim_jax import terms
 from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, replicated
-from s4mim_jax.terms.class_wise_mim import as_pixels
 from s4mim_jax.training import watch
-from s4mim_jax.training.passes import MASKED, plan
+from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.normalize import as_rgb, denormalize, statistics
+from s4mim_jax.views.table import LABELED, VIEWS, WEAK, table
 
 VOID = (96, 96, 96)
+STRIPES = ((225, 225, 225), (150, 150, 150))  # of pixels that are not kept: no class is striped
+NAMES = {'x': 'image', 'w': 'weak view', 's1': 'strong view', 's2': 'strong view 2'}  # others stand as they are
+TITLE = 14  # pixels of height for the names of columns
 
 
 def make_look(config, num_classes: int, mesh) -> Callable:
@@ -37,11 +42,11 @@ def make_look(config, num_classes: int, mesh) -> Callable:
     def look(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
         scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch,
-                                 Draws(state.seed, step))
+                                 Draws(state.seed, step), state.terms)
         seen = pictures(scene, config.data, count) if count else {}
-        if 'x' in seen:
-            logits = model.apply(state.variables(), scene.images['x'][:count], train=False).logits
-            seen['x_prediction'] = jnp.argmax(logits, axis=-1)
+        if LABELED in seen:
+            logits = model.apply(state.variables(), scene.images[LABELED][:count], train=False).logits
+            seen[f'{LABELED}_prediction'] = jnp.argmax(logits, axis=-1)
         return seen, watch.by_class(scene, batch, num_classes)
 
     return jax.jit(look, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
@@ -58,29 +63,32 @@ def pictures(scene, data, count: int) -> dict[str, jax.Array]:
         return as_rgb(jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8))
 
     seen = {}
-    if 'x' in scene.images:
-        seen |= {'x': bytes_of(scene.images['x']), 'x_label': scene.label[:count]}
-    for name in ('w', 's1'):
-        if name in scene.targets and name in scene.images:
+    if LABELED in scene.images:
+        seen |= {LABELED: bytes_of(scene.images[LABELED]), f'{LABELED}_label': scene.label[:count]}
+    for row in table(scene.method).values():
+        name = row.name
+        if row.panel == 'unlabeled' and name in scene.targets and name in scene.images:
             target = scene.targets[name]
             seen |= {name: bytes_of(scene.images[name]),
                      f'{name}_label': jnp.where(target.valid, target.label, 255)[:count],
                      f'{name}_kept': target.kept[:count]}
-    if 'w' in seen and scene.method.selection.refinement != 'none':
-        seen['w_unrefined'] = scene.targets['w'].unrefined[:count]
+    if WEAK in seen and scene.method.selection.refinement != 'none':
+        seen[f'{WEAK}_unrefined'] = scene.targets[WEAK].unrefined[:count]
+    for term in terms.active(scene.method).values():
+        for name, pixels in term.pictures(scene).items() if hasattr(term, 'pictures') else ():
+            copy = scene.masked[name]
+            seen[f'{name}_pixels'] = bytes_of(jnp.where(copy.visible[..., None], copy.image, pixels))
     for name, copy in scene.masked.items():
         seen |= {name: bytes_of(copy.image), f'{name}_prediction': jnp.argmax(scene.logits[name][:count], axis=-1)}
-        if name in scene.reconstructed:
-            seen[f'{name}_pixels'] = bytes_of(
-                jnp.where(copy.visible[..., None], copy.image, as_pixels(scene, name)))
     return seen
 
 
-def draw(seen: dict, palette: np.ndarray) -> dict[str, np.ndarray]:
+def draw(seen: dict, palette: np.ndarray, rows=VIEWS) -> dict[str, np.ndarray]:
     """Pictures u8 [H, W, 3] by name, a row an image, columns in the order below; a name without columns is left out.
 
     seen: `make_look`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
-    pixels that are not kept black.
+    pixels that are not kept striped. rows: of the table of views, which says where a view is shown. The first row of a
+    picture holds the names of its columns.
 
     labeled: image, label, prediction. unlabeled: weak view, pseudo-label, its kept pixels (with a
     refinement: those kept without it first), strong view, its kept targets. masked: every masked copy
@@ -89,22 +97,39 @@ def draw(seen: dict, palette: np.ndarray) -> dict[str, np.ndarray]:
     colors = np.full((256, 3), VOID, np.uint8)
     colors[:len(palette)] = palette
     paint = lambda name: colors[np.asarray(seen[name]).astype(np.uint8)]
-    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), 0)
-    rows = {'labeled': [], 'unlabeled': [], 'masked': []}
-    if 'x' in seen:
-        rows['labeled'] = [np.asarray(seen['x']), paint('x_label'), paint('x_prediction')]
-    if 'w' in seen:
-        rows['unlabeled'] = [np.asarray(seen['w']), paint('w_label')]
-        rows['unlabeled'] += [marked('w_label', m) for m in ('w_unrefined', 'w_kept') if m in seen]
-        if 's1' in seen:
-            rows['unlabeled'] += [np.asarray(seen['s1']), marked('s1_label', 's1_kept')]
-    for name in MASKED:
-        if name in seen:
-            rows['masked'] += [np.asarray(seen[name]), paint(f'{name}_prediction')]
-            rows['masked'] += [np.asarray(seen[f'{name}_pixels'])] if f'{name}_pixels' in seen else []
-    return {name: _grid(columns) for name, columns in rows.items() if columns}
+    marked = lambda name, mask: np.where(np.asarray(seen[mask])[..., None], paint(name), _stripes(seen[mask].shape))
+    columns = {'labeled': [], 'unlabeled': [], 'masked': []}
+    for row in rows:
+        name = row.name
+        if not row.panel or name not in seen:
+            continue
+        into = columns[row.panel]
+        into.append((NAMES.get(name, name), np.asarray(seen[name])))
+        if row.panel == 'labeled':
+            into += [('label', paint(f'{name}_label')), ('prediction', paint(f'{name}_prediction'))]
+        elif row.panel == 'unlabeled':
+            into += [] if row.cutmix else [('pseudo-label', paint(f'{name}_label'))]
+            into += [(title, marked(f'{name}_label', f'{name}_{mask}'))
+                     for title, mask in (('kept, raw', 'unrefined'), ('kept', 'kept')) if f'{name}_{mask}' in seen]
+        else:
+            into.append(('prediction', paint(f'{name}_prediction')))
+            into += [('reconstructed', np.asarray(seen[f'{name}_pixels']))] if f'{name}_pixels' in seen else []
+    return {name: _grid(pictures) for name, pictures in columns.items() if pictures}
 
 
-def _grid(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:
-    padded = [np.pad(c, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for c in columns]
-    return np.concatenate(np.concatenate(padded, axis=2), axis=0)
+def _stripes(shape: tuple[int, ...]) -> np.ndarray:
+    """u8 [N, H, W, 3], diagonal stripes of STRIPES."""
+    rows, columns = np.indices(shape[1:])
+    return np.broadcast_to(np.array(STRIPES, np.uint8)[(rows + columns) // 3 % 2], (*shape, 3))
+
+
+def _grid(columns: list[tuple[str, np.ndarray]], gap: int = 2) -> np.ndarray:
+    padded = [np.pad(c, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for _, c in columns]
+    body = np.concatenate(np.concatenate(padded, axis=2), axis=0)
+    head = Image.new('RGB', (body.shape[1], TITLE), 'white')
+    for number, (title, _) in enumerate(columns):
+        width = padded[number].shape[2]
+        cell = Image.new('RGB', (width - gap, TITLE), 'white')  # a long name ends with its column
+        ImageDraw.Draw(cell).text((1, 0), title, fill='black', font=ImageFont.load_default(11))
+        head.paste(cell, (number * width, 0))
+    return np.concatenate([np.asarray(head), body])

@@ -12,7 +12,7 @@ import ml_collections
 from etils.epath import Path
 
 from s4mim_jax import evaluation
-from s4mim_jax.config import base
+from s4mim_jax.config import adopt, base
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.overrides import assign
 from s4mim_jax.data.sizes import network_size
@@ -93,8 +93,9 @@ def read_config(workdir, overrides=()) -> ml_collections.ConfigDict:
       InputError: no run there, a key that this version does not know, or a bad override.
     """
     path = storage.locate(workdir) / 'config.json'
-    config = base()
-    _fill(config, read_json(path), path, '')
+    config, values = base(), read_json(path)
+    adopt(config, *values.get('method', {}).get('modules', ()))
+    _fill(config, values, path, '')
     for key, text in overrides:
         assign(config, key, text)
     return config.lock()
@@ -112,12 +113,12 @@ FREE = ('total_steps', 'optimizer.', 'eval.', 'checkpoint.', 'log.', 'mesh.', 'p
         'model.pretrained', 'model.remat')
 
 
-def check_same_run(workdir, config, split) -> None:
+def check_same_run(workdir, config, split, source=None) -> None:
     """Refuses to go on in a folder that holds another run.
 
     Raises:
-      InputError: naming the first key that differs (seed, data, method, model, batch, views), or
-        that the split's lists were changed.
+      InputError: naming the first key that differs (seed, data, method, model, batch, views), that the split's lists
+        were changed, or the first class that has another name or colour.
     """
     folder = storage.locate(workdir)
     if not (folder / 'config.json').exists():
@@ -131,10 +132,39 @@ def check_same_run(workdir, config, split) -> None:
         raise InputError(f'{workdir} holds another run: {key} is {stored.get(key)!r} there, '
                          f'{asked.get(key)!r} in this config ({len(changed)} keys differ)\n'
                          'valid: the config of that run, or another --workdir')
-    there = read_json(folder / 'run.json')['split']['hash'] if (folder / 'run.json').exists() else split.hash
+    run = read_json(folder / 'run.json') if (folder / 'run.json').exists() else None
+    if run and source is not None:
+        check_same_classes(workdir, run, source)
+    there = run['split']['hash'] if run else split.hash
     if there != split.hash:
         raise InputError(f'{workdir} holds a run on other images: split {split.name} has hash {split.hash[:12]}, '
                          f'there {there[:12]}\nvalid: the split lists of that run, or another --workdir')
+
+
+def check_same_classes(workdir, run, source) -> None:
+    """Refuses a dataset whose class ids do not mean what they meant when the run was trained.
+
+    Args:
+      workdir: for the message. run: what its run.json holds. source: the dataset as it is now.
+
+    Raises:
+      InputError: another number of classes, or the first one of another name or colour; masks read in another way.
+    """
+    colors = [[int(v) for v in color] for color in source.palette]
+    if len(run['classes']) != source.num_classes:
+        raise InputError(f'{workdir} holds a run of {len(run["classes"])} classes, {source.dir} has '
+                         f'{source.num_classes}\nvalid: the classes of that run, in their order, or another --workdir')
+    for number, pair in enumerate(zip(zip(run['classes'], run.get('palette', colors)), zip(source.classes, colors))):
+        (name, color), (name_now, color_now) = pair
+        if name != name_now or list(color) != color_now:
+            raise InputError(f'{workdir} holds a run on other classes: class {number} is {name!r} with the colour '
+                             f'{tuple(color)} there, {name_now!r} with {tuple(color_now)} in {source.dir}\n'
+                             'valid: the classes of that run, in their order and colours, or another --workdir')
+    was, now = run.get('masks'), source.masks.record(source)
+    for key in ('read_as', 'values') if was else ():
+        if was[key] != now[key]:
+            raise InputError(f'{workdir} holds a run whose masks were read in another way ({key})\n'
+                             f'valid: the masks and the classes.txt of that run, or another --workdir')
 
 
 def _flat(tree, prefix='') -> dict:
@@ -144,7 +174,7 @@ def _flat(tree, prefix='') -> dict:
         if isinstance(value, dict):
             flat |= _flat(value, f'{prefix}{key}.')
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + key] = json.loads(json.dumps(value))
     return flat
 
 
@@ -171,6 +201,7 @@ def describe_run(config, source, split, mesh, evaluated=()) -> dict:
     return {
         'classes': list(source.classes),
         'palette': [list(map(int, color)) for color in source.palette],
+        'masks': source.masks.record(source),
         'split': {'name': split.name, 'hash': split.hash, 'labeled': len(split.labeled),
                   'unlabeled': len(split.unlabeled)},
         'config_hash': hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest(),

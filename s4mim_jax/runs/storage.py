@@ -6,6 +6,7 @@ local disk is simply written there.
 """
 
 import contextlib
+import glob
 import importlib.util
 import os
 import pathlib
@@ -13,6 +14,7 @@ import re
 import sys
 
 from etils import epath
+from etils.epath.gpath import PosixGPath
 
 from s4mim_jax.config.errors import InputError
 
@@ -26,6 +28,14 @@ class StorageError(InputError):
     status = 4
 
 
+class LiteralPath(PosixGPath):
+    """A local path with `[`, `*` or `?` in it. epath's `glob`, by which Orbax finds the parts of a checkpoint, takes
+    the folder's own name for a pattern."""
+
+    def glob(self, pattern: str):
+        return map(self._new, glob.glob(os.path.join(glob.escape(os.fspath(self)), pattern)))
+
+
 def locate(path) -> epath.Path:
     """`path` (a string or path-like) as a path whose methods work where it lies; touches nothing.
 
@@ -35,6 +45,10 @@ def locate(path) -> epath.Path:
     text = os.fspath(path)
     if '://' in text:
         from s4mim_jax.data import tensorflow_setup  # noqa: F401  hides accelerators before etils brings TensorFlow
+    else:
+        text = os.path.expanduser(text)  # the shell leaves --workdir=~/runs as it is
+        if glob.has_magic(text):
+            return LiteralPath(text)
     try:
         return epath.Path(text)
     except KeyError:
@@ -48,7 +62,7 @@ def is_remote(path) -> bool:
 
 def absolute(path) -> epath.Path:
     """An address as it is; a local path from the root, with its links and '..' as they are."""
-    return locate(path if is_remote(path) else pathlib.Path(path).absolute())
+    return locate(path if is_remote(path) else pathlib.Path(path).expanduser().absolute())
 
 
 def check_served(workdir) -> None:

@@ -1,10 +1,26 @@
-"""Loss terms: one file each, and one line in this table.
+"""Loss terms: one file each, and one line in this table; or a module that `method.modules` names.
 
-A term's module has `needs(method)`, the outputs that it compares (names of `training/passes.py`),
-and `loss(scene)`, a list of Ratios whose values are averaged. Its weight is the config key
-`method.<name>`; at weight 0 nothing of it is built.
+A term's module has
+
+    needs(method) -> names      the outputs that it compares, rows of `views/table.py`
+    loss(scene) -> [Ratio]      whose values are averaged
+
+and where it wants more
+
+    defaults() -> {key: Key}    keys of its own in config.method ('similarity_loss', 'mim.tau')
+    init(config, key)           parameters of a head of its own: optimised like other heads, in no export; found in
+                                scene.heads[HEAD], HEAD = the term's name unless the module says another
+    state(config)               arrays that training carries, in scene.states[NAME] before the step
+    update(scene, state)        them after the step; sums over the batch go through scene.collectives.sum
+    pictures(scene)             {masked copy: f32 [B, H, W, C]}, what is shown in its hidden pixels
+    BY_CLASS = True             its Ratios are vectors over classes, logged by class
+
+`init` and `state` may take `num_classes` as well. The weight is the config key `method.NAME`, a number that
+`method.NAME_ramp` or `method.NAME_schedule` changes over training; at weight 0 nothing of the term is built.
 """
 
+from s4mim_jax.config.extensions import extensions
+from s4mim_jax.config.key import Key, share
 from s4mim_jax.terms import (
     class_wise_mim,
     consistency,
@@ -16,7 +32,8 @@ from s4mim_jax.terms import (
     similarity,
     supervised,
 )
-from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, filtered_cross_entropy, pixel_cross_entropy
+from s4mim_jax.terms.cross_entropy import IGNORE, filtered_cross_entropy, pixel_cross_entropy
+from s4mim_jax.terms.ratio import Ratio
 
 TERMS = {
     'supervised': supervised,
@@ -31,9 +48,23 @@ TERMS = {
 }
 
 
+def table(method) -> dict[str, object]:
+    """The package's terms and those of `method.modules`, name -> module."""
+    return TERMS | {name: module for name, module in extensions(method).items() if hasattr(module, 'loss')}
+
+
 def active(method) -> dict[str, object]:
     """The terms of a `config.method` with a weight other than 0, in the table's order."""
-    return {name: term for name, term in TERMS.items() if method[name]}
+    return {name: term for name, term in table(method).items() if method[name]}
 
 
-__all__ = ['IGNORE', 'Ratio', 'TERMS', 'active', 'filtered_cross_entropy', 'pixel_cross_entropy']
+def keys(name: str, term) -> dict[str, Key]:
+    """Keys of config.method that come with a term: its weight, how that changes, and the term's own."""
+    return {
+        name: Key(1.0 if name == 'supervised' else 0.0, f'weight of {name}, 0 = off', least=0.0),
+        f'{name}_ramp': share(0.0, f'share of the steps over which the weight of {name} grows from 0'),
+        f'{name}_schedule': Key((), f'points (share of the steps, factor of the weight of {name}), straight between'),
+    } | (term.defaults() if hasattr(term, 'defaults') else {})
+
+
+__all__ = ['IGNORE', 'Ratio', 'TERMS', 'active', 'filtered_cross_entropy', 'keys', 'pixel_cross_entropy', 'table']

@@ -9,15 +9,38 @@ nothing else: plain MIM.
 import jax
 import jax.numpy as jnp
 
+from s4mim_jax.config.key import Key, share
+from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.config.precision import compute_dtype
+from s4mim_jax.models import feature_channels, feature_stride
+from s4mim_jax.models.pixel_decoder import PixelDecoder
 from s4mim_jax.models.positions import Positions
-from s4mim_jax.terms.cross_entropy import IGNORE, Ratio
 from s4mim_jax.terms.patch_norm import PATCH, normalize_patches, restore_patches
-from s4mim_jax.terms.semantic_mim import COPIES
+from s4mim_jax.terms.ratio import Ratio
+from s4mim_jax.views.table import View, table
+
+HEAD = 'pixel_decoder'
+BY_CLASS = True
 
 
 def needs(method) -> tuple[str, ...]:
     """The masked copies of `method.mim.views`, whose features the pixel decoder takes."""
-    return tuple(COPIES[view] for view in method.mim.views)
+    return tuple(row.name for row in copies(method))
+
+
+def defaults() -> dict[str, Key]:
+    """Its keys in config.method."""
+    return {
+        'mim.views': Key(('x', 'w', 's'), 'masks of the views whose copies serve this term and feature_aggregation'),
+        'mim.scope': Key('class', 'gate the pixel decoder by class, or plain MIM', choices=('class', 'image')),
+        'mim.tau': Key(None, 'so confident unlabelled pixels take part; None = method.tau', kind=float, least=0.0,
+                       most=1.0),
+        'mim.ramp': share(0.05, 'share of the steps over which the unlabelled parts grow from 0'),
+        'mim.patch_norm': Key(False, 'targets normalised patch by patch'),
+        'mim.width': Key(64, 'features of the pixel decoder', least=1),
+        # A decoder that does not mix positions cannot tell class-wise from plain MIM.
+        'mim.layers': Key(2, 'gated layers of the pixel decoder', least=2),
+    }
 
 
 def loss(scene) -> list[Ratio]:
@@ -26,30 +49,63 @@ def loss(scene) -> list[Ratio]:
     The target is what the view showed before its mask, with `method.mim.patch_norm` (MAE's) patch by patch.
     """
     mim, ratios = scene.method.mim, []
-    for view in mim.views:
-        name = COPIES[view]
+    decoded = reconstructed(scene)
+    for row in copies(scene.method):
+        name = row.name
         target, copy, classes = _whole(scene, name), scene.masked[name], scene.logits[name].shape[-1]
         if mim.patch_norm:
             target = normalize_patches(target, PATCH)
         ratio = reconstruction_error(
-            scene.reconstructed[name], target, copy.part, copy.visible, scene.positions, classes)
-        ratios.append(ramped(ratio, view, scene))
+            decoded[name], target, copy.part, copy.visible, scene.positions, classes)
+        ratios.append(ramped(ratio, row, scene))
     return ratios
 
 
-def as_pixels(scene, copy: str) -> jax.Array:
-    """The reconstruction of a masked copy in the view's own values: f32 [B, H, W, C], normalised. To look at (ours).
+def pixel_decoder(config) -> PixelDecoder:
+    """The head of this term, for the encoder of a whole config."""
+    mim = config.method.mim
+    return PixelDecoder(mim.width, feature_stride(config.model), mim.layers, dtype=compute_dtype(config),
+                        channels=config.data.channels)
+
+
+def init(config, key: jax.Array) -> dict:
+    """Random parameters of the pixel decoder."""
+    features = jnp.zeros((1, 2, 2, feature_channels(config)))
+    return pixel_decoder(config).init(key, features, jnp.zeros((1, 2, 2), jnp.int32))['params']
+
+
+def reconstructed(scene) -> dict[str, jax.Array]:
+    """Masked copy -> f32 [B, H, W, C], what the pixel decoder says of it; all copies in one call."""
+    rows, positions = copies(scene.method), scene.positions
+    maps = [scene.features[row.name] for row in rows]
+    gates = [positions.at_centres(scene.masked[row.name].part) for row in rows]
+    if scene.method.mim.scope == 'image':  # plain MIM: who takes part is the same, the gate is open
+        gates = [jnp.where(gate == IGNORE, IGNORE, 0) for gate in gates]
+    join, split = scene.collectives.join, scene.collectives.split
+    pixels = pixel_decoder(scene.config).apply({'params': scene.heads[HEAD]}, join(maps), join(gates))
+    pixels = positions.crop(pixels, tuple(scene.config.data.crop))
+    return dict(zip([row.name for row in rows], split(pixels, [m.shape[0] for m in maps])))
+
+
+def copies(method) -> list[View]:
+    """The masked copies that `method.mim.views` names by their masks: rows of the table of views."""
+    found = table(method).copies
+    return [found[mask] for mask in method.mim.views]
+
+
+def pictures(scene) -> dict[str, jax.Array]:
+    """The reconstruction of each copy in its view's own values: f32 [B, H, W, C], normalised. To look at (ours).
 
     With `method.mim.patch_norm` the decoder leaves out each patch's mean and deviation: the view's are put back.
     """
-    pixels = scene.reconstructed[copy]
-    return restore_patches(pixels, _whole(scene, copy), PATCH) if scene.method.mim.patch_norm else pixels
+    own = lambda copy, pixels: restore_patches(pixels, _whole(scene, copy), PATCH)
+    return {copy: own(copy, pixels) if scene.method.mim.patch_norm else pixels
+            for copy, pixels in reconstructed(scene).items()}
 
 
 def _whole(scene, copy):
     """f32 [B, H, W, C]: the view of which a masked copy was made."""
-    view = {'x_masked': 'x', 'w_masked': 'w', 's1_masked': 's1'}[copy]
-    return scene.images['w_photometric' if view == 'w' and scene.method.masks.w_photometric else view]
+    return scene.images[table(scene.method).base(copy, scene.method.masks)]
 
 
 def reconstruction_error(pixels, target, part, visible, positions: Positions, num_classes) -> Ratio:
@@ -78,8 +134,8 @@ def members(gate: jax.Array, marked: jax.Array, num_classes: int) -> jax.Array:
     return (gate[..., None] == jnp.arange(num_classes)) & marked[..., None]
 
 
-def ramped(ratio: Ratio, view: str, scene) -> Ratio:
+def ramped(ratio: Ratio, row: View, scene) -> Ratio:
     """Unlabelled views count in full only after `method.mim.ramp` of the steps (ours); a Ratio of the same shapes."""
-    if view == 'x' or not scene.method.mim.ramp:
+    if row.side == 'labeled' or not scene.method.mim.ramp:
         return ratio
     return Ratio(ratio.total * jnp.minimum(scene.progress / scene.method.mim.ramp, 1.0), ratio.count)

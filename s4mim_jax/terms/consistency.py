@@ -1,11 +1,22 @@
 """L_s: strong views must agree with the pseudo-labels of the weak view (FixMatch, UniMatch)."""
 
-from s4mim_jax.terms.cross_entropy import Ratio, filtered_cross_entropy
+from s4mim_jax.config.key import Key
+from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
+from s4mim_jax.terms.ratio import Ratio
+from s4mim_jax.views.table import table
 
 
 def needs(method) -> tuple[str, ...]:
     """The first `method.strong_views` of the two strong views (FixMatch has one, UniMatch two)."""
-    return ('s1', 's2')[:method.strong_views]
+    return table(method).strong[:method.strong_views]
+
+
+def defaults() -> dict[str, Key]:
+    """Its keys in config.method."""
+    return {
+        'strong_views': Key(1, 'strong views that it averages over: FixMatch has 1, UniMatch 2', least=1),
+        'complementary_dropout': Key(False, 'UniMatch V2: paired channel masks on the two strong views'),
+    }
 
 
 def loss(scene) -> list[Ratio]:

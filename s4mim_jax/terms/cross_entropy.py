@@ -1,22 +1,10 @@
 """Pixel-wise cross-entropy as sums and counts."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.labels import IGNORE
-
-
-class Ratio(NamedTuple):
-    """A mean that is not divided yet: `total` f32 (differentiable), `count` int32.
-
-    Both are sums over the examples that this device sees. Vectors stand for a mean of means (one
-    entry a class, say): entries with no count anywhere are left out.
-    """
-
-    total: jax.Array
-    count: jax.Array
+from s4mim_jax.terms.ratio import Ratio
 
 
 def pixel_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:

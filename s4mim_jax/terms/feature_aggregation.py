@@ -8,29 +8,38 @@ hidden positions, mean a class, then mean over classes. A position is hidden whe
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.terms.class_wise_mim import members, ramped
-from s4mim_jax.terms.cross_entropy import Ratio
-from s4mim_jax.terms.semantic_mim import COPIES
+from s4mim_jax.config.key import Key
+from s4mim_jax.terms.class_wise_mim import copies, members, ramped
+from s4mim_jax.terms.ratio import Ratio
 
-WHOLE = {'x': 'x', 'w': 'w', 's': 's1'}  # letter in config.method.mim -> the view without a mask
+BY_CLASS = True
 
 
 def needs(method) -> tuple[str, ...]:
     """The masked copies of `method.mim.views`; their whole views too if those give the prototypes (ours)."""
-    whole = tuple(WHOLE[view] for view in method.mim.views) if method.mim.prototype_from == 'unmasked' else ()
-    return tuple(COPIES[view] for view in method.mim.views) + whole
+    rows = copies(method)
+    whole = tuple(row.base for row in rows) if method.mim.prototype_from == 'unmasked' else ()
+    return tuple(row.name for row in rows) + whole
+
+
+def defaults() -> dict[str, Key]:
+    """Its keys in config.method."""
+    return {
+        'mim.aggregation': Key('position', 'what is drawn to the visible prototype', choices=('position', 'prototype')),
+        'mim.prototype_from': Key('masked', 'the pass that gives it', choices=('masked', 'unmasked')),
+    }
 
 
 def loss(scene) -> list[Ratio]:
     """One Ratio of vectors [C] a view; unlabelled views grow in over the first steps (`method.mim.ramp`)."""
     mim, ratios = scene.method.mim, []
-    for view in mim.views:
-        copy, features = scene.masked[COPIES[view]], scene.features[COPIES[view]]
-        source = scene.features[WHOLE[view]] if mim.prototype_from == 'unmasked' else features
+    for row in copies(scene.method):
+        copy, features = scene.masked[row.name], scene.features[row.name]
+        source = scene.features[row.base] if mim.prototype_from == 'unmasked' else features
         ratio = distance_to_visible(
             features, source, scene.positions.at_centres(copy.part), scene.positions.largely(copy.visible),
-            scene.logits[COPIES[view]].shape[-1], mim.aggregation)
-        ratios.append(ramped(ratio, view, scene))
+            scene.logits[row.name].shape[-1], mim.aggregation)
+        ratios.append(ramped(ratio, row, scene))
     return ratios
 
 

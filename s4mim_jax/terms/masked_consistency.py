@@ -5,8 +5,9 @@ the teacher says who sees everything. Our reading: all pixels count, hidden and 
 filter and the normaliser of the host's own consistency.
 """
 
-from s4mim_jax.terms.cross_entropy import Ratio, filtered_cross_entropy
+from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
 from s4mim_jax.terms.masked_pixels import target_of
+from s4mim_jax.terms.ratio import Ratio
 
 
 def needs(method) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ mere occlusion; `hidden` counts nothing but the proxy task.
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.terms.cross_entropy import IGNORE
+from s4mim_jax.config.labels import IGNORE
 
 
 def label_of(scene, copy: str) -> jax.Array:

@@ -4,8 +4,8 @@ All labelled pixels count, hidden ones too, as in the released code; also where 
 ohem, whose hard pixels would be those that cannot be known (ours).
 """
 
-from s4mim_jax.terms.cross_entropy import Ratio
 from s4mim_jax.terms.masked_pixels import label_of
+from s4mim_jax.terms.ratio import Ratio
 from s4mim_jax.terms.supervised import labeled_cross_entropy
 
 

@@ -6,30 +6,38 @@ The weights are our reading. With fewer views (`method.mim.semantic_views`) labe
 views still share equally; one side alone has the whole weight.
 """
 
-from s4mim_jax.terms.cross_entropy import Ratio, filtered_cross_entropy
+from s4mim_jax.config.key import Key
+from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
 from s4mim_jax.terms.masked_pixels import label_of, target_of
+from s4mim_jax.terms.ratio import Ratio
 from s4mim_jax.terms.supervised import labeled_cross_entropy
-
-COPIES = {'x': 'x_masked', 'w': 'w_masked', 's': 's1_masked'}  # letter in config.method.mim -> masked copy
+from s4mim_jax.views.table import table
 
 
 def needs(method) -> tuple[str, ...]:
     """The masked copies of `method.mim.semantic_views`."""
-    return tuple(COPIES[view] for view in method.mim.semantic_views)
+    copies = table(method).copies
+    return tuple(copies[mask].name for mask in method.mim.semantic_views)
+
+
+def defaults() -> dict[str, Key]:
+    """Its keys in config.method."""
+    return {
+        'mim.semantic_views': Key(('x', 'w', 's'), 'masks of the views whose copies must be segmented'),
+    }
 
 
 def loss(scene) -> list[Ratio]:
     """One Ratio of scalars a view, scaled so that their mean is the weighted sum."""
-    views = tuple(scene.method.mim.semantic_views)
-    unlabeled = [view for view in views if view != 'x']
-    sides = ('x' in views) + bool(unlabeled)
-    ratios = []
-    for view in views:
-        logits = scene.logits[COPIES[view]]
-        if view == 'x':
-            ratio, share = labeled_cross_entropy(logits, label_of(scene, COPIES[view]), scene.method), 1 / sides
+    views = table(scene.method)
+    rows = [views.copies[mask] for mask in scene.method.mim.semantic_views]
+    sides, ratios = [row.side for row in rows], []
+    for row in rows:
+        logits = scene.logits[row.name]
+        if row.side == 'labeled':
+            ratio = labeled_cross_entropy(logits, label_of(scene, row.name), scene.method)
         else:
-            target = target_of(scene, COPIES[view], 'w' if view == 'w' else 's1')
-            ratio, share = filtered_cross_entropy(logits, target), 1 / sides / len(unlabeled)
-        ratios.append(Ratio(ratio.total * (share * len(views)), ratio.count))
+            ratio = filtered_cross_entropy(logits, target_of(scene, row.name, views.target(row.name)))
+        share = 1 / len(set(sides)) / sides.count(row.side)
+        ratios.append(Ratio(ratio.total * (share * len(rows)), ratio.count))
     return ratios

@@ -9,12 +9,22 @@ softmax of two logits is the sigmoid of their difference, and both classes diffe
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.terms.cross_entropy import IGNORE, Ratio
+from s4mim_jax.config.key import Key
+from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.terms.ratio import Ratio
 
 
 def needs(method) -> tuple[str, ...]:
     """The labelled view, whole and masked; the weak view too with `method.similarity_unlabeled` (ours)."""
     return ('x', 'x_masked') + (('w', 'w_masked') if method.similarity_unlabeled else ())
+
+
+def defaults() -> dict[str, Key]:
+    """Its keys in config.method."""
+    return {
+        'similarity_loss': Key('mse', 'mse: both branches learn; kl: the full branch is fixed', choices=('mse', 'kl')),
+        'similarity_unlabeled': Key(False, 'also between w and its masked copy'),
+    }
 
 
 def loss(scene) -> list[Ratio]:

@@ -6,14 +6,28 @@ import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.key import Key, share
+from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.parallel.order_statistic import settled
-from s4mim_jax.terms.cross_entropy import IGNORE, Ratio, class_weighted, pixel_cross_entropy
+from s4mim_jax.terms.cross_entropy import class_weighted, pixel_cross_entropy
+from s4mim_jax.terms.ratio import Ratio
 
 
 def needs(method) -> tuple[str, ...]:
     """The labelled view."""
     del method
     return ('x',)
+
+
+def defaults() -> dict[str, Key]:
+    """Its keys in config.method."""
+    return {
+        'supervised_loss': Key('ce', 'plain, or with online hard example mining', choices=('ce', 'ohem')),
+        'ohem_threshold': share(0.7, 'a pixel is hard up to this probability of its class'),
+        'ohem_keep': share(0.156, 'at least this share of an image is kept'),
+        'class_balance': Key('none', 'class weights from the labelled masks', choices=('none', 'inverse', 'effective')),
+        'class_weights': Key((), 'of the supervised cross-entropies, a number a class; () = by class_balance'),
+    }
 
 
 def loss(scene) -> list[Ratio]:

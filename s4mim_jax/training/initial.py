@@ -9,7 +9,7 @@ import numpy as np
 from s4mim_jax import models
 from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.parallel import state_shardings
-from s4mim_jax.training.state import TrainState, abstract_state, assemble, pixel_decoder_parameters
+from s4mim_jax.training.state import TrainState, abstract_state, assemble, head_parameters
 from s4mim_jax.views.keys import stream
 
 
@@ -20,19 +20,18 @@ def initial_variables(config, num_classes: int) -> dict:
     """
     model = models.build_model(config, num_classes)
     source, channels = config.model.pretrained, config.data.channels
+    say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
     if source and os.path.isdir(source):
         from s4mim_jax.runs import fine_tune  # brings the checkpoint library, needed only here
-        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels)
+        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels,
+                                            say=say)
     elif source:
         from s4mim_jax import pretrained  # readers are needed only here
-        say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
         variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed, say=say)
         variables = with_input_channels(model, variables, channels)
     else:
         variables = models.init_variables(model, stream(config.seed, 'init', 0), channels)
-    if not config.method.class_wise_mim:
-        return variables
-    return {**variables, 'params': {**variables['params'], 'pixel_decoder': pixel_decoder_parameters(config, model)}}
+    return {**variables, 'params': {**variables['params'], **head_parameters(config, num_classes)}}
 
 
 def create_state(config, num_classes: int, mesh=None) -> TrainState:
@@ -48,7 +47,7 @@ def create_state(config, num_classes: int, mesh=None) -> TrainState:
     variables = initial_variables(config, num_classes)
     variables = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), variables)
     seed = jnp.asarray(config.seed, jnp.uint32)
-    begin = lambda v, seed: assemble(config, v, seed)
+    begin = lambda v, seed: assemble(config, v, seed, num_classes)
     if mesh is None:
         return jax.jit(begin)(variables, seed)
     shardings = state_shardings(abstract_state(config, num_classes), mesh)

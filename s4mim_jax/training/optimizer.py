@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from s4mim_jax.config.errors import InputError
 from s4mim_jax.training.amsgrad import scale_by_amsgrad
 
 
@@ -41,22 +40,13 @@ def schedule(config) -> Callable:
     return factor
 
 
+NETWORK = ('encoder', 'decoder')  # first names of the segmentation network's parameters; others are terms' heads
+
+
 def parameter_groups(params) -> object:
-    """'encoder' or 'head' for every parameter, by its first path element.
-
-    Raises:
-      InputError: a parameter that belongs to neither.
-    """
-    def group(path, _):
-        top = path[0].key
-        if top == 'encoder':
-            return 'encoder'
-        if top in ('decoder', 'pixel_decoder'):
-            return 'head'
-        raise InputError(f'parameter {jax.tree_util.keystr(path)} is in no optimiser group; '
-                         'valid first names: encoder, decoder, pixel_decoder')
-
-    return jax.tree_util.tree_map_with_path(group, params)
+    """'encoder' or 'head', the decoder and the heads of terms, for every parameter, by its first path element."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: 'encoder' if path[0].key == 'encoder' else 'head', params)
 
 
 def _scale_heads(multiplier: float) -> optax.GradientTransformation:
@@ -85,5 +75,8 @@ def make_optimizer(config) -> optax.GradientTransformation:
     }
     clip = optax.clip_by_global_norm(o.clip_norm) if o.clip_norm else optax.identity()
     heads = _scale_heads(o.head_multiplier) if o.head_multiplier != 1.0 else optax.identity()
-    return optax.chain(clip, *rules[o.name](), heads,
-                       optax.scale_by_schedule(lambda step: -peak * factor(step)))
+    chain = optax.chain(clip, *rules[o.name](), heads, optax.scale_by_schedule(lambda step: -peak * factor(step)))
+    if not config.model.freeze_encoder:
+        return chain
+    # Moments of a held encoder would take twice its memory.
+    return optax.multi_transform({'head': chain, 'encoder': optax.set_to_zero()}, parameter_groups)

@@ -1,39 +1,32 @@
 """Which network calls a method needs: from its active terms to a list of calls.
 
-Outputs have names. A view's output carries the view's name: `x` labelled, `w` unlabelled weak,
-`s1`, `s2` strong views of the same crop, and their masked copies `x_masked`, `w_masked`,
-`s1_masked`. `w_dropped` is a second decoder pass over the features of `w` with channels dropped.
+Outputs have the names of the rows of `views/table.py`, which says what each view is and which call sees it. Views
+that no term asks for are left out, a call without views is not made.
 """
 
 from typing import NamedTuple
 
 from s4mim_jax import terms
-
-# Calls in the order in which they run, which is the order in which BatchNorm statistics move:
-# cat(x, w), then cat(s1, s2), as in UniMatch's released code. Views that no term asks for are left
-# out, a call without views is not made. Masked copies come last, in one call for all terms: their
-# masks may need the targets, and they write no statistics (half of their pixels are constant).
-MASKED = {'x_masked': 'x', 'w_masked': 'w', 's1_masked': 's1'}  # masked copy -> its view
-GROUPS = (('x', 'w'), ('s1', 's2'), tuple(MASKED))
-DROPPED = {'w_dropped': 'w'}  # output -> the view whose features are decoded once more
-STRONG = ('s1', 's2')
+from s4mim_jax.views.table import PARTNER, WEAK, Views
+from s4mim_jax.views.table import table as views_of
 
 
 class Call(NamedTuple):
-    """One training-mode network call. `decoded` names the decoder's outputs in batch order."""
+    """One training-mode network call.
+
+    decoded: names of the decoder's outputs in batch order. masked: it sees masked copies, and writes no BatchNorm
+    statistics.
+    """
 
     views: tuple[str, ...]
     decoded: tuple[str, ...]
-
-    @property
-    def masked(self) -> bool:
-        """Whether it sees masked copies, and writes no BatchNorm statistics."""
-        return self.views[0] in MASKED
+    masked: bool = False
 
 
 class Passes(NamedTuple):
     """Everything that a step of a method runs."""
 
+    table: Views
     calls: tuple[Call, ...]
     teacher: str  # none | self | ema
     partner: bool  # the teacher also looks at a CutMix partner of its own (P = 2)
@@ -55,22 +48,29 @@ class Passes(NamedTuple):
 
 
 def plan(method) -> Passes:
-    """The calls of a `config.method`, computed from the weights of its terms."""
+    """The calls of a `config.method`, computed from the weights of its terms.
+
+    Raises:
+      InputError: a term that asks for a view which there is not.
+    """
+    views = views_of(method)
     needed = {name for term in terms.active(method).values() for name in term.needs(method)}
-    unlabeled = any(name not in ('x', 'x_masked') for name in needed)
+    unlabeled = any(views.row(name).side == 'unlabeled' for name in needed)
     teacher = method.teacher.kind if unlabeled else 'none'
     if teacher == 'self':
-        needed.add('w')  # the pseudo-label is the student's own output, detached
+        needed.add(WEAK)  # the pseudo-label is the student's own output, detached
+    again = {row.name: row.base for row in views.values() if row.dropped and row.name in needed}
     calls = []
-    for group in GROUPS:
-        dropped = tuple(name for name, view in DROPPED.items() if name in needed and view in group)
-        views = tuple(v for v in group if v in needed or v in [DROPPED[d] for d in dropped])
-        if views:
-            calls.append(Call(views, views + dropped))
-    strong = any(view in needed for view in (*STRONG, 's1_masked'))
+    for place in views.calls:
+        group = views.of_call(place)
+        seen = tuple(view for view in group if view in needed or view in again.values())
+        if seen:
+            dropped = tuple(name for name, view in again.items() if view in group)
+            calls.append(Call(seen, seen + dropped, any(views[view].mask for view in seen)))
+    strong = any(views.mixed(view) for view in needed)
     partner = strong and method.cutmix.probability > 0 and method.cutmix.partner != 'batch'
     scales = tuple(method.teacher.scales) if unlabeled else (1.0,)
-    return Passes(tuple(calls), teacher, partner, scales)
+    return Passes(views, tuple(calls), teacher, partner, scales)
 
 
 def table(config) -> list[dict]:
@@ -79,12 +79,12 @@ def table(config) -> list[dict]:
     `encoded` of a teacher at several scales counts every scale's images.
     """
     passes, rows = plan(config.method), []
-    size = lambda view: config.batch.labeled if view in ('x', 'x_masked') else config.batch.unlabeled
-    watched = (['w'] if passes.teacher == 'ema' else []) + (['partner of w'] if passes.partner else [])
+    size = lambda view: images_of(passes.table[view], config)
+    watched = ([WEAK] if passes.teacher == 'ema' else []) + ([f'{PARTNER} of {WEAK}'] if passes.partner else [])
     whole = len(passes.scales) * len(watched)
     if passes.teacher == 'self':  # its map of `w` at scale 1 is the student's own training output
         whole += sum(scale != 1.0 for scale in passes.scales)
-        watched = watched or (['w'] if whole else [])
+        watched = watched or ([WEAK] if whole else [])
     if whole:
         who = 'EMA teacher' if passes.teacher == 'ema' else 'student as teacher'
         at = '' if passes.scales == (1.0,) else f' at scales {", ".join(f"{s:g}" for s in passes.scales)}'
@@ -95,8 +95,13 @@ def table(config) -> list[dict]:
         masked = 'no statistics written' if config.method.masks.statistics == 'batch' else 'running statistics'
         rows.append({'call': 'student, training mode' + (f', {masked}' if call.masked else ''),
                      'views': list(call.decoded), 'encoded': sum(size(v) for v in call.views),
-                     'decoded': sum(size(DROPPED.get(v, v)) for v in call.decoded), 'gradient': True})
+                     'decoded': sum(map(size, call.decoded)), 'gradient': True})
     return rows
+
+
+def images_of(row, config) -> int:
+    """Images a step of a view, a row of the table of views."""
+    return config.batch.labeled if row.side == 'labeled' else config.batch.unlabeled
 
 
 def describe(config) -> str:

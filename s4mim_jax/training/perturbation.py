@@ -5,19 +5,20 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.training.passes import DROPPED, STRONG
 from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.table import Views
 
 
-def perturbation(call, sizes: dict[str, int], config, collectives, index, draws: Draws) -> Callable | None:
+def perturbation(call, table: Views, sizes: dict[str, int], config, collectives, index,
+                 draws: Draws) -> Callable | None:
     """The hook between encoder and decoder of a call, or None.
 
     Args:
-      call: passes.Call. sizes: view -> batch size, in the call's order.
+      call: passes.Call. table: of the method's views. sizes: view -> batch size, in the call's order.
       index: i32 [B], global indices of the unlabelled examples. draws: randomness of the step.
     """
-    dropped = [name for name in call.decoded if name in DROPPED]
-    paired = config.method.complementary_dropout and call.views == STRONG
+    dropped = [name for name in call.decoded if table[name].dropped]
+    paired = config.method.complementary_dropout and call.views == table.strong
     if not dropped and not paired:
         return None
     # Named by what is drawn, not by the call: switching another view off changes no draw.
@@ -35,7 +36,7 @@ def perturbation(call, sizes: dict[str, int], config, collectives, index, draws:
                                      for v, m in zip(call.views, masks)])
         own = jax.vmap(lambda key: jax.random.fold_in(key, level))(keys)  # levels drop independently
         keep = channel_dropout(own, feature.shape[-1], config.method.feature_dropout).astype(feature.dtype)
-        second = [parts[DROPPED[d]] * keep[:, None, None] for d in dropped]
+        second = [parts[table[d].base] * keep[:, None, None] for d in dropped]
         return collectives.join([feature, *second])
 
     return perturb

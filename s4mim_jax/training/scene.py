@@ -10,21 +10,23 @@ from s4mim_jax.models import feature_stride, size_multiple
 from s4mim_jax.models.positions import Positions, encoder_positions
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Maps, Target, ensemble, select
-from s4mim_jax.training.passes import DROPPED, MASKED, STRONG, Passes
+from s4mim_jax.training.passes import Passes
 from s4mim_jax.training.perturbation import perturbation
-from s4mim_jax.training.state import build_pixel_decoder, network_parameters
+from s4mim_jax.training.state import NETWORK, network_parameters
 from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masked import Masked, mask_view
 from s4mim_jax.views.scenes import build_views, mix_target
+from s4mim_jax.views.table import LABELED, PARTNER, WEAK
 
 
 class Scene(NamedTuple):
-    """What the terms see. Outputs are named as in `training/passes.py`.
+    """What the terms see. Outputs are named as in `views/table.py`.
 
     logits: output -> f32 [B, H, W, C]. features: view -> [B, h, w, D], the encoder's last map.
     label: i32 [B, H, W] of the labelled images. targets: unlabelled view -> Target.
-    images: view -> f32 [B, H, W, 3] normalised. masked: masked copy -> Masked.
-    reconstructed: masked copy -> f32 [B, H, W, 3]. progress: f32, t/T. positions: of the features.
+    images: view -> f32 [B, H, W, 3] normalised. masked: masked copy -> Masked. progress: f32, t/T.
+    positions: of the features. heads: name -> parameters of a term's own head. states: term -> what it carries from
+    step to step, as it was before this one. collectives: joins and splits batches, and sums over devices.
     """
 
     logits: dict
@@ -33,27 +35,35 @@ class Scene(NamedTuple):
     targets: dict[str, Target]
     images: dict
     masked: dict[str, Masked]
-    reconstructed: dict
     progress: jax.Array
-    method: object
     positions: Positions
+    heads: dict
+    states: dict
+    collectives: Collectives
+    config: object
+
+    @property
+    def method(self):
+        """config.method."""
+        return self.config.method
 
 
 def compose_scene(model, config, passes: Passes, collectives: Collectives, variables, teacher,
-                  batch, draws: Draws):
+                  batch, draws: Draws, states: dict | None = None):
     """Runs a method's passes on one (micro-)batch.
 
     Args:
       model: Segmenter. variables: the student's {'params', 'batch_stats'}.
       teacher: the EMA's variables, or None.
       batch: as in make_train_step. draws: randomness of the step, which also says how far training is.
+      states: of the terms, as the state holds them; None = no term has any.
 
     Returns:
       (Scene, the student's new batch_stats).
     """
     progress = jnp.asarray(draws.step, jnp.float32) / config.total_steps
     images, boxes = build_views(_views(passes, config.method), batch, config, draws, collectives)
-    label = batch['labeled']['label'].astype(jnp.int32) if 'x' in images else None
+    label = batch['labeled']['label'].astype(jnp.int32) if LABELED in images else None
     outputs, logits, features = {}, {}, {}
     statistics = variables['batch_stats']
 
@@ -63,8 +73,9 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
         result, changed = model.apply(
             {'params': network_parameters(variables['params']), 'batch_stats': statistics},
             collectives.join([seen[v] for v in call.views]), train=train,
-            perturb=perturbation(call, sizes, config, collectives, index, draws), mutable=['batch_stats'])
-        split = lambda array: collectives.split(array, [sizes[DROPPED.get(d, d)] for d in call.decoded])
+            perturb=perturbation(call, passes.table, sizes, config, collectives, index, draws), mutable=['batch_stats'])
+        decoded = [sizes[d if d in sizes else passes.table[d].base] for d in call.decoded]
+        split = lambda array: collectives.split(array, decoded)
         outputs.update(zip(call.decoded, map(_Output, split(result.logits), split(result.coarse))))
         features.update(zip(call.views, collectives.split(result.features[-1], list(sizes.values()))))
         return changed.get('batch_stats', {})  # empty under GroupNorm
@@ -74,9 +85,9 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
             statistics = run(call, images)
     targets = {}
     if passes.unlabeled:
-        maps = _teach(model, config, passes, variables, teacher, images, outputs.get('w'), collectives)
-        targets = _targets(maps, boxes, images, batch['unlabeled'], config, collectives, progress)
-    masked = {name: _mask(name, images, label, targets, batch, config, draws) for name in passes.masked}
+        maps = _teach(model, config, passes, variables, teacher, images, outputs.get(WEAK), collectives)
+        targets = _targets(maps, boxes, passes.table, images, batch['unlabeled'], config, collectives, progress)
+    masked = {name: _mask(name, passes.table, images, label, targets, batch, config, draws) for name in passes.masked}
     for call in passes.calls:
         if call.masked:
             # 'running' (ours) asks whether a masked batch's own statistics, of pixels that are largely alike, hurt.
@@ -85,11 +96,9 @@ def compose_scene(model, config, passes: Passes, collectives: Collectives, varia
             run(call, {name: copy.image for name, copy in masked.items()},
                 train=config.method.masks.statistics == 'batch')
     logits = {name: output.logits for name, output in outputs.items()}
-    reconstructed = {}
-    if config.method.class_wise_mim:
-        reconstructed = _reconstruct(variables['params'], config, features, masked, collectives)
-    return Scene(logits, features, label, targets, images, masked, reconstructed, progress, config.method,
-                 encoder_positions(config.model)), statistics
+    heads = {name: value for name, value in variables['params'].items() if name not in NETWORK}
+    return Scene(logits, features, label, targets, images, masked, progress, encoder_positions(config.model), heads,
+                 states or {}, collectives, config), statistics
 
 
 class _Output(NamedTuple):
@@ -99,13 +108,9 @@ class _Output(NamedTuple):
 
 def _views(passes, method) -> tuple[str, ...]:
     """Views whose pixels are needed: seen whole, seen by the teacher, or behind a mask."""
-    names = passes.views + (('w',) if passes.teacher == 'ema' else ()) + (('partner',) if passes.partner else ())
-    names += tuple(_base(name, method) for name in passes.masked)
+    names = passes.views + ((WEAK,) if passes.teacher == 'ema' else ()) + ((PARTNER,) if passes.partner else ())
+    names += tuple(passes.table.base(name, method.masks) for name in passes.masked)
     return tuple(dict.fromkeys(names))
-
-
-def _base(masked: str, method) -> str:
-    return 'w_photometric' if masked == 'w_masked' and method.masks.w_photometric else MASKED[masked]
 
 
 def _teach(model, config, passes, variables, teacher, images, own, collectives) -> dict[str, Maps]:
@@ -119,9 +124,9 @@ def _teach(model, config, passes, variables, teacher, images, own, collectives) 
     look = lambda seen, own: ensemble(outputs, seen, passes.scales, feature_stride(config.model),
                                       config.model.align_corners, own, patches=size_multiple(config.model) > 1)
     maps = {}
-    seen = (['w'] if passes.teacher == 'ema' else []) + (['partner'] if passes.partner else [])
+    seen = ([WEAK] if passes.teacher == 'ema' else []) + ([PARTNER] if passes.partner else [])
     if passes.teacher == 'self':
-        maps['w'] = look(images['w'], own)
+        maps[WEAK] = look(images[WEAK], own)
     if seen:
         together = look(collectives.join([images[v] for v in seen]), None)
         sizes = [images[v].shape[0] for v in seen]
@@ -130,44 +135,31 @@ def _teach(model, config, passes, variables, teacher, images, own, collectives) 
     return maps
 
 
-def _targets(maps, boxes, images, unlabeled, config, collectives, progress) -> dict[str, Target]:
+def _targets(maps, boxes, table, images, unlabeled, config, collectives, progress) -> dict[str, Target]:
     choose = lambda view, slot: select(maps[view], unlabeled['valid'][:, slot], config.method, progress=progress,
                                        align_corners=config.model.align_corners, collectives=collectives)
-    own = choose('w', 0)
-    targets = {'w': own}
+    own = choose(WEAK, 0)
+    targets = {WEAK: own}
     if not boxes:
-        return targets | {view: own for view in STRONG if view in images}
+        return targets | {view: own for view in table.strong if view in images}
     # Refined before it is mixed: the seam of a box is no boundary of an object.
-    partner = choose('partner', 1) if 'partner' in maps else jax.tree.map(collectives.swap_pairs, own)
+    partner = choose(PARTNER, 1) if PARTNER in maps else jax.tree.map(collectives.swap_pairs, own)
     return targets | {view: mix_target(box, own, partner) for view, box in boxes.items()}
 
 
-def _mask(name, images, label, targets, batch, config, draws) -> Masked:
-    view = MASKED[name]
-    if view == 'x':
-        part, index = label, batch['labeled']['index']
+def _mask(name, table, images, label, targets, batch, config, draws) -> Masked:
+    row = table[name]
+    if row.side == 'labeled':
+        part = label
     else:
-        target, index = targets[view], batch['unlabeled']['index']
+        target = targets[table.target(name)]
         confident = target.valid & (target.confidence >= taking_part(config.method))
         part = jnp.where(confident, target.label, IGNORE)
-    stream = {'x': 'x', 'w': 'w', 's1': 's'}[view]
-    return mask_view(stream, images[_base(name, config.method)], part, index, config, draws)
+    image = images[table.base(name, config.method.masks)]
+    return mask_view(row.mask, image, part, batch[row.side]['index'], config, draws)
+
 
 
 def taking_part(method) -> float:
     """Confidence from which an unlabelled pixel takes part in masked image modelling (ours): `mim.tau`, or `tau`."""
     return method.tau if method.mim.tau is None else method.mim.tau
-
-
-def _reconstruct(params, config, features, masked, collectives) -> dict[str, jax.Array]:
-    """The pixel decoder on the masked copies, all in one call."""
-    names = [name for name in masked if MASKED[name][0] in config.method.mim.views]
-    maps = [features[name] for name in names]
-    positions = encoder_positions(config.model)
-    gates = [positions.at_centres(masked[name].part) for name in names]
-    if config.method.mim.scope == 'image':  # plain MIM: who takes part is the same, the gate is open
-        gates = [jnp.where(gate == IGNORE, IGNORE, 0) for gate in gates]
-    pixels = build_pixel_decoder(config).apply(
-        {'params': params['pixel_decoder']}, collectives.join(maps), collectives.join(gates))
-    pixels = positions.crop(pixels, tuple(config.data.crop))
-    return dict(zip(names, collectives.split(pixels, [m.shape[0] for m in maps])))

@@ -7,7 +7,6 @@ explicit sums, see `parallel/collectives.py`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +18,16 @@ from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, make_mesh, replicated, state_shardings
 from s4mim_jax.parallel.mesh import AXES, BATCH
 from s4mim_jax.pseudo_labels import blend, decay_at, longest_decay
+from s4mim_jax.terms.weights import weight
 from s4mim_jax.training import watch
+from s4mim_jax.training.batch import check_batch
 from s4mim_jax.training.optimizer import make_optimizer
 from s4mim_jax.training.passes import plan
 from s4mim_jax.training.scene import compose_scene
 from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
 from s4mim_jax.views.keys import Draws
 
-
-class Metric(NamedTuple):
-    """A sum (f32) and a count (int32) over the global batch; divide when printing."""
-
-    total: jax.Array
-    count: jax.Array
+Metric = terms.Ratio  # of the step: a sum (f32) and a count (int32) over the global batch; divide when printing
 
 
 def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False) -> Callable:
@@ -50,7 +46,8 @@ def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False
                  partner of its own, else 1. Methods without unlabelled terms ignore it. D = config.data.channels.
 
     Returns:
-      the jitted step. metrics: name -> Metric; names of losses begin with `loss`.
+      the jitted step. metrics: name -> Metric; names of losses begin with `loss`, with log.gradients the norms of
+      each weighted term's gradient with `gradient/`, over all parameters and over those of the encoder.
     """
     sharded = config.partition == 'shard_map'
     if sharded and mesh is None:
@@ -78,41 +75,52 @@ def _local_step(config, num_classes, collectives):
     active = terms.active(config.method)
     model = build_model(config, num_classes, axis_name=collectives.axes)
 
-    def loss(params, statistics, teacher, batch, draws):
+    def losses(params, carried, teacher, batch, draws):
+        """The terms' values, weighted, and (what is carried on, metrics)."""
+        statistics, states = carried
         variables = {'params': params, 'batch_stats': statistics}
-        scene, statistics = compose_scene(model, config, passes, collectives, variables, teacher, batch, draws)
+        scene, statistics = compose_scene(model, config, passes, collectives, variables, teacher, batch, draws, states)
         values = {name: _value(term.loss(scene), collectives) for name, term in active.items()}
-        total = sum(config.method[name] * value for name, value in values.items())
-        losses = {'loss': total} | {f'loss/{name}': value for name, value in values.items()}
+        weighted = {name: weight(config.method, name, scene.progress) * value for name, value in values.items()}
         # Under shard_map these are this device's shares; their sum over devices is the value.
-        metrics = {name: Metric(value, None) for name, value in losses.items()}
+        metrics = {f'loss/{name}': Metric(value, None) for name, value in values.items()}
         seen = {f'pseudo_label/{name}': Metric(*pair) for name, pair in watch.totals(scene, batch).items()}
-        return total, (statistics, metrics | seen)
+        updated = {name: active[name].update(scene, state) if hasattr(active[name], 'update') else state
+                   for name, state in states.items()}
+        return weighted, ((statistics, jax.lax.stop_gradient(updated)), metrics | seen)
 
-    def micro(params, statistics, teacher, batch, draws):
-        (_, (statistics, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(
-            params, statistics, teacher, batch, draws)
+    def loss(*arguments):
+        weighted, (carried, metrics) = losses(*arguments)
+        total = sum(weighted.values())
+        return total, (carried, {'loss': Metric(total, None)} | metrics)
+
+    def micro(params, *arguments):
+        (_, (carried, metrics)), gradients = jax.value_and_grad(loss, has_aux=True)(params, *arguments)
         # One explicit all-reduce under shard_map; under jit XLA inserts it.
         gradients, metrics = collectives.sum((gradients, metrics))
+        if config.log.gradients:
+            metrics |= _gradients_by_term(lambda params: losses(params, *arguments)[0], params, collectives)
         one = jnp.ones((), jnp.int32)
-        return gradients, statistics, {n: Metric(m.total, one if m.count is None else m.count)
-                                       for n, m in metrics.items()}
+        return gradients, carried, {n: Metric(m.total, one if m.count is None else m.count)
+                                    for n, m in metrics.items()}
 
     def step(state: TrainState, batch):
         parts = config.batch.accumulate
-        batch = {k: batch[k] for k in (('labeled', 'unlabeled') if passes.unlabeled else ('labeled',))}
+        sides = ('labeled', 'unlabeled') if passes.unlabeled else ('labeled',)
+        check_batch(batch, sides)
+        batch = {side: batch[side] for side in sides}
         if parts == 1:
-            gradients, statistics, metrics = micro(state.params, state.batch_stats, state.ema, batch,
-                                                   Draws(state.seed, state.step))
+            gradients, (statistics, states), metrics = micro(
+                state.params, (state.batch_stats, state.terms), state.ema, batch, Draws(state.seed, state.step))
         else:
-            gradients, statistics, metrics = _accumulate(micro, state, batch, parts)
+            gradients, (statistics, states), metrics = _accumulate(micro, state, batch, parts)
         metrics['gradient_norm'] = Metric(optax.global_norm(gradients), jnp.ones((), jnp.int32))
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # After the update: an update that explodes must not be saved before the next step's loss shows it.
         metrics['parameter_norm'] = Metric(optax.global_norm(params), jnp.ones((), jnp.int32))
         teacher = _follow(config, state, params, statistics)
-        return TrainState(state.step + 1, state.seed, params, statistics, opt_state, teacher), metrics
+        return TrainState(state.step + 1, state.seed, params, statistics, opt_state, teacher, states), metrics
 
     return step
 
@@ -139,14 +147,26 @@ def _accumulate(micro, state, batch, parts):
         lambda x: jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0), batch)
 
     def body(carry, part):
-        total, statistics = carry
-        gradients, statistics, metrics = micro(state.params, statistics, state.ema, part, Draws(state.seed, state.step))
-        return (jax.tree.map(jnp.add, total, gradients), statistics), metrics
+        total, carried = carry
+        gradients, carried, metrics = micro(state.params, carried, state.ema, part, Draws(state.seed, state.step))
+        return (jax.tree.map(jnp.add, total, gradients), carried), metrics
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
-    (total, statistics), metrics = jax.lax.scan(body, (zeros, state.batch_stats), strided)
+    (total, carried), metrics = jax.lax.scan(body, (zeros, (state.batch_stats, state.terms)), strided)
     metrics = jax.tree.map(lambda x: jnp.sum(x, axis=0, dtype=x.dtype), metrics)
-    return jax.tree.map(lambda g: g / parts, total), statistics, metrics
+    return jax.tree.map(lambda g: g / parts, total), carried, metrics
+
+
+def _gradients_by_term(weighted, params, collectives) -> dict[str, Metric]:
+    """Norms of the gradient of each weighted term, a backward pass each: name -> Metric without a count."""
+    values, pull = jax.vjp(weighted, params)
+    norms = {}
+    for name in values:
+        alone = {other: jnp.full_like(value, other == name) for other, value in values.items()}
+        gradients = collectives.sum(pull(alone)[0])
+        norms[f'gradient/{name}'] = Metric(optax.global_norm(gradients), None)
+        norms[f'gradient/{name}/encoder'] = Metric(optax.global_norm(gradients.get('encoder', {})), None)
+    return norms
 
 
 def _follow(config, state, params, statistics):

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from s4mim_jax import terms
 from s4mim_jax.config.labels import IGNORE
-
-CLASS_WISE = ('class_wise_mim', 'feature_aggregation')  # terms that are means over classes
+from s4mim_jax.views.table import WEAK
 
 
 def shares(scene, batch) -> dict[str, tuple]:
@@ -17,9 +16,9 @@ def shares(scene, batch) -> dict[str, tuple]:
     kept of the valid pixels; agreement of the filter with and without refinement; accuracy of all,
     of the kept and of the rejected pixels whose mask is known. {} without pseudo-labels.
     """
-    if 'w' not in scene.targets:
+    if WEAK not in scene.targets:
         return {}
-    target = scene.targets['w']
+    target = scene.targets[WEAK]
     found = {'kept': (target.kept, target.valid)}
     if scene.method.selection.refinement != 'none':
         found['agreement'] = (target.kept == target.unrefined, target.valid)
@@ -40,12 +39,12 @@ def totals(scene, batch) -> dict[str, tuple]:
 
 def any_by_class(passes, method) -> bool:
     """Whether `by_class` finds anything in the scenes of a method."""
-    return passes.unlabeled or any(method[name] for name in CLASS_WISE)
+    return passes.unlabeled or bool(_class_wise(method))
 
 
 def needed(passes, method):
     """The passes that `by_class` needs: where an EMA teaches, the student's only for the class-wise losses."""
-    if passes.teacher != 'ema' or any(method[name] for name in CLASS_WISE):
+    if passes.teacher != 'ema' or _class_wise(method):
         return passes
     return passes._replace(calls=(), partner=False)
 
@@ -59,14 +58,18 @@ def by_class(scene, batch, num_classes: int) -> dict[str, tuple]:
     found = shares(scene, batch)
     counts = {}
     if found:
-        own = scene.targets['w'].label[..., None] == jnp.arange(num_classes)
+        own = scene.targets[WEAK].label[..., None] == jnp.arange(num_classes)
         count = lambda mask: jnp.sum(own & mask[..., None], axis=(0, 1, 2), dtype=jnp.int32)
         counts = {name: (count(part & whole), count(whole)) for name, (part, whole) in found.items()}
-    for name in CLASS_WISE:
-        if scene.method[name]:
-            ratios = terms.TERMS[name].loss(scene)
-            counts[f'loss/{name}'] = sum(ratio.total for ratio in ratios), sum(ratio.count for ratio in ratios)
+    for name, term in _class_wise(scene.method).items():
+        ratios = term.loss(scene)
+        counts[f'loss/{name}'] = sum(ratio.total for ratio in ratios), sum(ratio.count for ratio in ratios)
     return counts
+
+
+def _class_wise(method) -> dict[str, object]:
+    """The active terms that are means over classes."""
+    return {name: term for name, term in terms.active(method).items() if getattr(term, 'BY_CLASS', False)}
 
 
 def named(counts: dict[str, tuple], classes) -> dict[str, float | None]:

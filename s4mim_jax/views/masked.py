@@ -31,7 +31,7 @@ def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, co
     pixels are the channel mean, is our reading of them.
 
     Args:
-      name: 'x', 'w' or 's': which keys of config.method.masks hold, and the stream of random numbers.
+      name: of the mask, see `views/table.py`: which keys of config.method.masks hold, and the stream of random numbers.
       image: f32 [B, H, W, 3], the normalised view. part: i32 [B, H, W], labels with 255.
       index: i32 [B], global example indices. config: reads method and model. draws: randomness of the step.
 
@@ -40,7 +40,7 @@ def mask_view(name: str, image: jax.Array, part: jax.Array, index: jax.Array, co
     """
     masks, size = config.method.masks, image.shape[1:3]
     keys = draws.keys(f'mask/{name}', index)
-    if name == 'x' and masks.x_kind == 'freeform':
+    if masks[f'{name}_kind'] == 'freeform':
         visible = freeform_mask(keys, size, *masks.freeform)
     else:
         patch, positions = _cells(size, config)

@@ -16,7 +16,7 @@ from s4mim_jax.config import command_line
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.data.check import pictures, report
-from s4mim_jax.data.check.survey import Finding, survey
+from s4mim_jax.data.check.survey import TURNED, UNTURNED, Finding, survey
 from s4mim_jax.data.held_out import open_source
 from s4mim_jax.data.splits import evaluation_split, training_split
 
@@ -72,11 +72,14 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
     except InputError as error:
         problems.append(Finding('no evaluation', f'--config.eval.split={config.eval.split}', str(error), True))
     found = survey(source, groups, needed, decode=decode)
-    found.findings[:0] = problems
+    found.findings[:0] = problems + [Finding('not used', entry.where, str(entry), False) for entry in source.left_out]
     result = report.summary(source, config, split, found)
     print(report.as_text(source, result), flush=True)
     if output:
-        drawn = pictures.samples(source, groups, found.same, pictures_of)
+        turned = {f.where for f in found.findings if f.kind in (TURNED, UNTURNED)}
+        one = [s for group in groups.values() for s in group if s.mask in turned][:1]
+        shown = {'turned by EXIF': tuple(one)} if one else {}
+        drawn = pictures.samples(source, shown | groups, found.same, pictures_of)
         _write(output / 'check.json', lambda draft: draft.write_text(json.dumps(result, indent=2) + '\n'))
         if drawn is not None:
             _write(output / 'samples.png', lambda draft: drawn.save(draft, 'PNG'))

@@ -1,5 +1,7 @@
 """What the walk found, as JSON and as text."""
 
+import os
+import re
 from collections import defaultdict
 
 from s4mim_jax.config.labels import IGNORE
@@ -7,7 +9,8 @@ from s4mim_jax.data.check.survey import Group, Survey
 from s4mim_jax.data.check.table import ranges
 from s4mim_jax.data.source import Source
 
-LISTED = 50  # findings of a kind that the text lists; check.json has them all
+LISTED = 50  # different findings of a kind that the text lists; check.json has them all
+NAMED = 3  # files of findings that are alike
 
 
 def summary(source: Source, config, split, found: Survey) -> dict:
@@ -24,6 +27,7 @@ def summary(source: Source, config, split, found: Survey) -> dict:
         'evaluated_on': config.eval.split,
         'groups': {name: _group(group, source) for name, group in found.groups.items()},
         'same': found.same,
+        'masks_read_as': source.masks.record(source)['read_as'],
         'findings': [finding._asdict() for finding in found.findings],
         'refused': refused,
     }
@@ -53,7 +57,7 @@ def as_text(source: Source, result: dict) -> str:
     lines = [f'{result["dataset"]} in {result["dir"]}: {source.num_classes} classes, split {result["split"]["name"]}, '
              f'evaluated on {result["evaluated_on"]}',
              'mask values: {classes} are classes, {ignored} ignored'.format(**result['mask_values']),
-             *source.notes, '']
+             *source.notes, *source.masks.notes(source), '']
     lines += _table([('', 'images', 'masks', 'height x width', 'image files', 'mask files'),
                      *(_files(name, group) for name, group in result['groups'].items())])
     lines += [f'{name}: the same images as {first}' for name, first in result['same'].items()]
@@ -65,14 +69,29 @@ def as_text(source: Source, result: dict) -> str:
                          ('ignore', *(_ignored(g) for g in counted.values()))])
     kinds = defaultdict(list)
     for finding in result['findings']:
-        kinds[finding['kind'], finding['refused']].append(finding['message'])
-    for (kind, refused), messages in kinds.items():
-        lines += ['', f'{kind}: {len(messages)}{", refused by training" if refused else ""}']
-        lines += ['  ' + message.replace('\n', '\n    ') for message in messages[:LISTED]]
-        lines += [f'  and {len(messages) - LISTED} more, all in check.json (--output)'] * (len(messages) > LISTED)
+        kinds[finding['kind'], finding['refused']].append(finding)
+    for (kind, refused), findings in kinds.items():
+        lines += ['', f'{kind}: {len(findings)}{", refused by training" if refused else ""}']
+        groups = _alike(findings, result['dir'])
+        for first, *others in groups[:LISTED]:
+            lines.append('  ' + first['message'].replace('\n', '\n    '))
+            if others:
+                names = ', '.join(os.path.basename(f['where']) for f in others[:NAMED])
+                lines.append(f'    the same of {len(others)} more: {names}' + ', ...' * (len(others) > NAMED))
+        rest = sum(map(len, groups[LISTED:]))
+        lines += [f'  and {rest} more, all in check.json (--output)'] * (rest > 0)
     lines += ['', f'{result["refused"]} problems: training would refuse this dataset' if result['refused']
               else 'training can start']
     return '\n'.join(lines)
+
+
+def _alike(findings: list[dict], folder: str) -> list[list[dict]]:
+    """Findings whose messages differ in the files that they name, and in nothing else."""
+    groups = defaultdict(list)
+    for finding in findings:
+        text = finding['message'].replace(finding['where'], '...')
+        groups[re.sub(re.escape(folder) + r'[^\s:,]*', '...', text)].append(finding)
+    return list(groups.values())
 
 
 def _files(name: str, group: dict) -> tuple[str, ...]:

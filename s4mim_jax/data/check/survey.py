@@ -11,15 +11,19 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check.table import refuse_only_ignore, valid_values
-from s4mim_jax.data.files.images import decode_image, read_mask
+from s4mim_jax.data.check.table import refuse_only_ignore, size_problem, valid_values
+from s4mim_jax.data.files.images import decode_image
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
+from s4mim_jax.data.mask_meaning import labels_of, unknown_colors, unknown_values, usable
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.source import Sample, Source
 
 Groups = dict[str, tuple[Sample, ...]]  # 'train', 'labeled', 'unlabeled', 'val', 'test'
 KEPT_OUT = ('val', 'test')
+TURNED, UNTURNED = 'the image is turned by EXIF, the mask perhaps not', 'the image is turned by EXIF, the mask is not'
+LISTED = 20  # unknown colours of a mask that are named
+WRONG = 254  # where values without a meaning are counted
 
 
 class Finding(NamedTuple):
@@ -38,7 +42,7 @@ class Group:
     Attributes:
       images, masks: their number. image_kinds, mask_kinds: see `facts`. sizes: (H, W) -> images.
       pixels: int64 [C], of each class. shown: int [C], masks in which a class occurs.
-      ignored: pixels of label 255.
+      ignored: pixels of label 255; hidden: the transparent ones among them.
     """
 
     images: int = 0
@@ -49,6 +53,7 @@ class Group:
     pixels: np.ndarray | None = None
     shown: np.ndarray | None = None
     ignored: int = 0
+    hidden: int = 0
 
 
 @dataclass
@@ -79,34 +84,40 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
     used = {path for name in needed for s in groups.get(name, ()) for path in (s.image, s.mask) if path}
     facts, errors = walk([('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask],
                          source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp,
-                         pixels=source.pixels, colors=source.colors)
-    pixels, digests = {}, {}
+                         pixels=source.pixels)
+    digests = {}
     if decode:
-        pixels, digests, broken = _decode(source, list(facts), facts)
+        digests, broken = _decode(source, list({s.image for s in samples} & facts.keys()))
         errors |= broken
     findings = [Finding('cannot be used', path, message, path in used) for path, message in errors.items()]
-    findings += _mask_findings(source, samples, facts, used)
+    masks = {s.mask: facts[s.mask] for s in samples if s.mask in facts}
+    # What training reads decides what the numbers mean; the rest has to fit it.
+    for part in ({path: f for path, f in masks.items() if path in used}, masks):
+        findings += [Finding('cannot be used' if masks[path].form == 'color' and not usable(source.colors) else
+                             'masks without one meaning', path, message, path in used)
+                     for path, message in source.masks.settle(source, part).items()
+                     if path not in {finding.where for finding in findings}]
+    without = {finding.where for finding in findings}
+    findings += _mask_findings(source, [s for s in samples if s.mask not in without], facts, used)
+    findings += _turned(samples, facts, used)
     labeled = [s for name in needed for s in groups.get(name, ()) if s.mask in facts]
     try:
         refuse_only_ignore(source, list(dict.fromkeys(labeled)), facts)
     except InputError as error:
         findings.append(Finding('one class alone', source.dir, str(error), True))
     findings += _shared(groups, same) + _copies(groups, digests)
-    counts = {name: _count(source, group, facts, pixels) for name, group in groups.items() if name not in same}
+    counts = {name: _count(source, group, facts, decode) for name, group in groups.items() if name not in same}
     findings += _class_findings(source, counts, same)
     return Survey(counts, findings, same)
 
 
-def _decode(source, paths, facts):
-    """Raw value counts of masks {path: (values, counts)}, sha256 of images, and messages of what is broken."""
-    pixels, digests, errors = {}, {}, {}
+def _decode(source, paths):
+    """sha256 of images {path: digest}, and messages of what is broken {path: message}."""
+    digests, errors = {}, {}
 
     def look(path):
         try:
             data = source.read_bytes(path)
-            if hasattr(facts[path], 'values'):
-                counts = np.bincount(read_mask(data, path, source.colors)[0].ravel(), minlength=256)
-                return np.flatnonzero(counts), counts[counts > 0]
             decode_image(data, path, source.pixels)
             return hashlib.sha256(data).digest()
         except InputError as error:
@@ -116,32 +127,45 @@ def _decode(source, paths, facts):
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
         for path, found in zip(paths, pool.map(look, paths)):
-            kind = errors if isinstance(found, InputError) else digests if isinstance(found, bytes) else pixels
-            kind[path] = str(found) if isinstance(found, InputError) else found
+            if isinstance(found, InputError):
+                errors[path] = str(found)
+            else:
+                digests[path] = found
             progress.count()
     finally:
         pool.shutdown(cancel_futures=True)
-    return pixels, digests, errors
+    return digests, errors
 
 
 def _mask_findings(source, samples, facts, used) -> list[Finding]:
     """Masks of another size than their image, of unknown colours, and of values outside the classes."""
-    findings, count = [], source.num_classes
+    findings, reading = [], source.masks.reading
     for sample in samples:
         mask, image = facts.get(sample.mask), facts.get(sample.image)
-        if mask and image and (mask.height, mask.width) != (image.height, image.width):
-            findings.append(Finding('another size than the image', sample.mask,
-                                    f'{sample.mask}: {mask.height}x{mask.width}, its image {sample.image} is '
-                                    f'{image.height}x{image.width} (height x width)', sample.mask in used))
-        if mask and mask.unknown:
-            colors = ', '.join(f'{unpacked(code)} in {pixels} pixels' for code, pixels in mask.unknown)
+        if mask and image and (message := size_problem(sample, image, mask)):
+            kind = UNTURNED if 'EXIF' in message else 'another size than the image'
+            findings.append(Finding(kind, sample.mask, message, sample.mask in used))
+        if mask and (unknown := unknown_colors(source, reading, mask)):
+            colors = ', '.join(f'{unpacked(code)} in {pixels} pixels' for code, pixels in unknown[:LISTED])
             findings.append(Finding('colours that classes.txt does not list', sample.mask,
                                     f'{sample.mask}: {colors}', sample.mask in used))
-        if mask and (wrong := [v for v in mask.values if count <= source.lookup[v] < IGNORE]):
+        if mask and (wrong := unknown_values(source, reading, mask)):
             findings.append(Finding('values outside the classes', sample.mask,
                                     f'{sample.mask}: values {", ".join(map(str, wrong))}; valid: '
                                     f'{valid_values(source)}', sample.mask in used))
     return sorted(findings, key=lambda finding: finding.kind)
+
+
+def _turned(samples, facts, used) -> list[Finding]:
+    """Images that EXIF turns where nothing says that their mask is turned too, and the size does not tell."""
+    findings = []
+    for sample in samples:
+        image, mask = facts.get(sample.image), facts.get(sample.mask)
+        if image and mask and image.turned != mask.turned and (
+                image.turned < 5 or image.height == image.width) and not size_problem(sample, image, mask):
+            findings.append(Finding(TURNED, sample.mask, f'{sample.mask}: no orientation; its image {sample.image} is '
+                                    f'turned by EXIF (orientation {image.turned}); see it in samples.png', False))
+    return findings
 
 
 def _shared(groups: Groups, same) -> list[Finding]:
@@ -173,7 +197,7 @@ def _copies(groups: Groups, digests) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.kind)
 
 
-def _count(source, group, facts, pixels) -> Group:
+def _count(source, group, facts, pixels: bool) -> Group:
     counts, size = Group(images=len(group), masks=sum(s.mask is not None for s in group)), source.num_classes
     totals, shown = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for sample in group:
@@ -182,11 +206,11 @@ def _count(source, group, facts, pixels) -> Group:
             counts.image_kinds[image.kind] += 1
         if mask := facts.get(sample.mask):
             counts.mask_kinds[mask.kind] += 1
-        if sample.mask in pixels:
-            values, numbers = pixels[sample.mask]
-            ids = source.lookup[values]
-            np.add.at(totals, ids, numbers)
-            shown[np.unique(ids)] += 1
+            ids = [label if label >= 0 else WRONG for label in labels_of(source, source.masks.reading, mask)]
+            np.add.at(totals, ids, mask.counts)
+            shown[list(set(ids))] += 1
+            totals[IGNORE] += mask.hidden
+            counts.hidden += mask.hidden
     if pixels:
         counts.pixels, counts.shown, counts.ignored = totals[:size], shown[:size], int(totals[IGNORE])
     return counts

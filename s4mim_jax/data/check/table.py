@@ -10,7 +10,8 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import unpacked
 from s4mim_jax.data.files.walk import walk
-from s4mim_jax.data.source import Sample, Source, read_file
+from s4mim_jax.data.mask_meaning import labels_of, numbers_of, unknown_colors, unknown_values
+from s4mim_jax.data.source import Sample, Source
 
 _FROM_SOURCE = object()
 
@@ -58,51 +59,80 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
       a Table with a row for each sample.
 
     Raises:
-      InputError: an image or mask is missing, truncated or no image; a colour mask; image and mask
-        differ in size; mask values outside the classes; nothing but 0 and 255 in all masks of the source.
+      InputError: an image or mask is missing, truncated or no image; masks that have no one meaning, see
+        `mask_meaning`; image and mask differ in size; mask values outside the classes; nothing but 0 and 255 in all
+        masks of the source.
     """
     samples = list(dict.fromkeys(samples))
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     paths = [('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask]
     facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp,
-                         pixels=source.pixels, colors=source.colors)
+                         pixels=source.pixels)
     _report(list(errors.values()), 'files cannot be used')
 
     labeled = [s for s in samples if s.mask]
-    _report([f'{s.mask}: mask is {_size(facts[s.mask])}, its image {s.image} is '
-             f'{_size(facts[s.image])} (height x width)'
-             for s in labeled if _size(facts[s.mask]) != _size(facts[s.image])],
+    _report([message for s in labeled if (message := size_problem(s, facts[s.image], facts[s.mask]))],
             'masks differ from their image in size')
-    _require_known_colors(labeled, facts)
+    problems = source.masks.settle(source, {s.mask: facts[s.mask] for s in labeled})
+    _report(list(problems.values()), 'masks cannot be read in one way')
+    _require_known_colors(source, labeled, facts)
     _require_classes(source, labeled, facts)
     refuse_only_ignore(source, labeled, facts, cache_dir=cache)
-    lookup = source.lookup.tolist()
     rows = {}
     for sample in samples:
         image, mask = facts[sample.image], facts.get(sample.mask)
-        present = {lookup[value] for value in mask.values} - {IGNORE} if mask else ()
+        present = set(labels_of(source, source.masks.reading, mask)) - {IGNORE} if mask else ()
         rows[sample.image] = Row(image.height, image.width, image.kind, mask.kind if mask else '',
                                  tuple(sorted(present)))
     return Table(rows)
 
 
-def mask_values(samples: Iterable[Sample], base: str, cache_dir: str | None) -> set[int]:
-    """Raw values that occur in the samples' masks, files read and cached as in `check_samples`.
+def size_problem(sample: Sample, image, mask) -> str:
+    """What is wrong with the sizes of an image and its mask, by their facts; '' if nothing is."""
+    if _size(image) == _size(mask):
+        return ''
+    stored = (image.width, image.height) if image.turned >= 5 else (image.height, image.width)
+    why = ''
+    if image.turned != mask.turned and stored == (mask.height, mask.width):
+        why = (f'\nthe image is turned by its EXIF orientation ({image.turned}), the mask is not: turn the pixels of '
+               'both alike and drop the tag')
+    return (f'{sample.mask}: mask is {_size(mask)}, its image {sample.image} is {_size(image)} (height x width){why}')
+
+
+def mask_values(source: Source, samples: Iterable[Sample]) -> set[int]:
+    """Labels that occur in the samples' masks, files read and cached as in `check_samples`.
+
+    Args:
+      source: of which the number of classes need not be known yet: 255 names stand for all that may be.
+      samples: with or without masks.
 
     Raises:
-      InputError: a mask is missing, truncated, or no mask.
+      InputError: a mask is missing, truncated, or no mask; or the masks have no one meaning.
     """
     paths = [('mask', s.mask) for s in samples if s.mask]
-    facts, errors = walk(paths, read_file, base=base, cache_dir=cache_dir)
+    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp)
     _report(list(errors.values()), 'masks cannot be used')
-    return {value for mask in facts.values() for value in mask.values}
+    _report(list(source.masks.settle(source, facts).values()), 'masks cannot be read in one way')
+    return {label for mask in facts.values() for label in labels_of(source, source.masks.reading, mask)}
 
 
-def _require_known_colors(samples: list[Sample], facts: dict) -> None:
+def label_notes(source: Source, labeled: Iterable[Sample], table: Table) -> list[str]:
+    """Lines for the start of training: how masks are read, where not as plain numbers, and what no label shows."""
+    labeled, notes = list(labeled), source.masks.notes(source)
+    seen = {c for sample in labeled for c in table[sample].classes}
+    absent = [name for number, name in enumerate(source.classes) if number not in seen]
+    if absent and labeled:
+        shown = ', '.join(absent[:8]) + (', ...' if len(absent) > 8 else '')
+        notes.append(f'WARNING: none of the {len(labeled)} labelled masks shows {len(absent)} of the '
+                     f'{source.num_classes} classes, which can not be learned: {shown}')
+    return notes
+
+
+def _require_known_colors(source: Source, samples: list[Sample], facts: dict) -> None:
     """Names the unknown colours of all colour masks, the most frequent first, with counts and a file each."""
     found: dict[int, list] = {}
     for mask in dict.fromkeys(s.mask for s in samples):
-        for code, count in facts[mask].unknown:
+        for code, count in unknown_colors(source, source.masks.reading, facts[mask]):
             entry = found.setdefault(code, [0, 0, mask])
             entry[0], entry[1] = entry[0] + count, entry[1] + 1
     if not found:
@@ -117,8 +147,7 @@ def _require_known_colors(samples: list[Sample], facts: dict) -> None:
 
 def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None:
     count = source.num_classes
-    wrong = [value for value in range(256) if count <= source.lookup[value] < IGNORE]
-    bad = {s.mask: v for s in samples if (v := sorted(set(facts[s.mask].values) & set(wrong)))}
+    bad = {s.mask: v for s in samples if (v := unknown_values(source, source.masks.reading, facts[s.mask]))}
     valid = f'valid: {valid_values(source)}; --config.data.label_map maps other values'
     _report([f'{path}: mask values {_some(values)} are outside the {count} classes\n{valid}'
              for path, values in bad.items()], 'masks hold values outside the classes')
@@ -141,15 +170,16 @@ def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, ca
     """Refuses a dataset of 0 and 255; a few masks, or one split, may well hold background and void alone."""
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     suspicious = {0, IGNORE}
-    seen = {value for s in samples for value in facts[s.mask].values}
+    if source.masks.reading is None or source.masks.reading.colors:
+        return
+    seen = {value for s in samples for value in numbers_of(source, source.masks.reading, facts[s.mask])}
     if IGNORE not in seen or not seen <= suspicious or source.lookup[IGNORE] != IGNORE:
         return
     others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
     # Files among them that cannot be read are reported when they are asked for.
     paths = [('mask', mask) for mask in sorted(others)]
-    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp,
-                    colors=source.colors)
-    seen |= {value for mask in found.values() for value in mask.values}
+    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
+    seen |= {value for mask in found.values() for value in numbers_of(source, source.masks.reading, mask)}
     if seen <= suspicious:
         count = len({s.mask for s in samples}) + len(found)
         raise InputError(

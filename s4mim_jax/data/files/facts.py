@@ -2,21 +2,16 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from s4mim_jax.data.files import tiff
-from s4mim_jax.data.files.images import decode_image, open_image, orientation, read_mask
-from s4mim_jax.data.files.mask_colors import ColorTable
+from s4mim_jax.data.files.images import PNG_END, decode_image, is_plain_png, open_image, orientation
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat
 
 JPEG_END = b'\xff\xd9'
-PNG_END = b'IEND\xaeB`\x82'
-PNG_COLORS = {'L': 0, 'RGB': 2, 'LA': 4, 'RGBA': 6}  # Pillow's mode -> colour type in the header
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Size in pixels after the EXIF orientation, and who can decode the file.
+    """Size in pixels after the EXIF orientation, who can decode the file, and that orientation (1 = upright).
 
     kind 'jpeg': tf.io.decode_jpeg gives the upright image; 'png8': tf.io.decode_png(channels=form.channels)
     gives what `decode_image` gives; 'tiff': so does `tiff.read`, a window at a time; 'other': only
@@ -26,21 +21,7 @@ class ImageFacts:
     height: int
     width: int
     kind: str
-
-
-@dataclass(frozen=True)
-class MaskFacts:
-    """Size in pixels, and the raw values that occur, in order.
-
-    kind 'gray8': tf.io.decode_png(channels=1) gives the raw values; 'other': `decode_mask` only. The
-    values of a colour mask are the ids of its colours. unknown: those without, see `color_ids`.
-    """
-
-    height: int
-    width: int
-    kind: str
-    values: tuple[int, ...]
-    unknown: tuple[tuple[int, int], ...] = ()
+    turned: int = 1
 
 
 def image_facts(data: bytes, name: str, form: PixelFormat = PLAIN) -> ImageFacts:
@@ -59,14 +40,14 @@ def image_facts(data: bytes, name: str, form: PixelFormat = PLAIN) -> ImageFacts
     if whole and turned == 1:
         if image.format == 'JPEG' and image.mode in ('RGB', 'L'):
             kind = 'jpeg'
-        elif _plain_png(image, data):
+        elif is_plain_png(image, data):
             kind = 'png8'
     if not whole:  # truncated, or something behind the end, or a format without an end mark
         # Pillow turns some formats (TIFF) when it decodes: what counts is the decoded size.
         height, width = decode_image(data, name).shape[:2]
         if image.format == 'TIFF' and tiff.layout(data, name).plain_rgb:
             kind = 'tiff'
-    return ImageFacts(height, width, kind)
+    return ImageFacts(height, width, kind, turned)
 
 
 def _band_facts(data, name, form) -> ImageFacts:
@@ -80,26 +61,8 @@ def _band_facts(data, name, form) -> ImageFacts:
         if image.format == 'JPEG' and image.mode == 'L' and form.channels == 1 and data.endswith(JPEG_END):
             kind = 'jpeg'
         # TensorFlow does not know two channels either.
-        elif _plain_png(image, data) and data.endswith(PNG_END) and len(image.getbands()) == form.channels != 2:
+        elif is_plain_png(image, data) and data.endswith(PNG_END) and len(image.getbands()) == form.channels != 2:
             kind = 'png8'
     return ImageFacts(height, width, kind)
 
 
-def mask_facts(data: bytes, name: str, colors: ColorTable | None = None) -> MaskFacts:
-    """Facts from the decoded pixels.
-
-    Raises:
-      InputError: no mask: colour without a table, truncated, damaged, or values above 255.
-    """
-    values, unknown = read_mask(data, name, colors)
-    image = open_image(data, name)
-    plain = (image.mode == 'L' and _plain_png(image, data) and orientation(image) == 1
-             and data.endswith(PNG_END))
-    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    return MaskFacts(*values.shape, 'gray8' if plain else 'other', tuple(present.tolist()), unknown)
-
-
-def _plain_png(image, data: bytes) -> bool:
-    """8 bits a channel, no palette, no transparent colour: decoders agree on these."""
-    return (image.format == 'PNG' and data[24] == 8 and 'transparency' not in image.info
-            and PNG_COLORS.get(image.mode) == data[25])

@@ -5,13 +5,13 @@ and everything in prediction, come through here.
 """
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files import tiff
-from s4mim_jax.data.files.mask_colors import ColorTable, color_ids, unpacked
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
@@ -19,6 +19,13 @@ MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
 
 # What Pillow raises on damaged files, depending on where in the file the damage is.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError)
+
+PNG_END = b'IEND\xaeB`\x82'
+PNG_COLORS = {'L': 0, 'RGB': 2, 'LA': 4, 'RGBA': 6}  # Pillow's mode -> colour type in the header
+
+
+class NotAPicture(InputError):
+    """A TIFF of types that Pillow does not know."""
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
@@ -28,13 +35,13 @@ def open_image(data: bytes, name: str) -> Image.Image:
       InputError: no image, or one of more pixels than Pillow takes for sane.
     """
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(_two_colors(data)))
     except Image.DecompressionBombError as error:
         raise InputError(f'{name}: too large, cut it into tiles ({error})') from None
     except UnidentifiedImageError:
         if tiff.is_tiff(data):
             found = tiff.layout(data, name)
-            raise InputError(f'{name}: a TIFF of {found.bands} channel(s) of type {found.dtype}, which is no ordinary '
+            raise NotAPicture(f'{name}: a TIFF of {found.bands} channel(s) of type {found.dtype}, which is no ordinary '
                              f'picture\nset --config.data.channels={found.bands} and, for more than 8 bits, '
                              '--config.data.value_range="(LOW, HIGH)"') from None
         raise InputError(f'{name}: not an image that can be read ({len(data)} bytes)\n'
@@ -62,13 +69,40 @@ def decode_image(data: bytes, name: str, form: PixelFormat = PLAIN) -> np.ndarra
     """
     if not form.plain:
         return decode_bands(data, name, form)
-    image = _load(data, name)
+    try:
+        image, _ = load_image(data, name)
+    except InputError:
+        if not tiff.is_tiff(data) or tiff.layout(data, name)[2:4] != (3, np.uint8):
+            raise
+        return tiff.turned(tiff.read(data, name), tiff.layout(data, name).orientation)  # YCbCr that Pillow cannot read
+    return _rgb(image, name)
+
+
+def picture_bands(image: Image.Image, name: str, form: PixelFormat = PLAIN) -> np.ndarray:
+    """What `decode_image` makes of the file of a Pillow image, which may have come from anywhere.
+
+    Raises:
+      InputError: damaged, or values or channels that the form does not take.
+    """
+    try:
+        image.load()
+    except _DAMAGED as error:
+        raise InputError(f'{name}: damaged image ({error})') from None
+    image = ImageOps.exif_transpose(image) if orientation(image) != 1 else image
+    if form.plain:
+        return _rgb(image, name)
+    values, alpha = _bands(image, b'', name)
+    return form.to_bytes(fit_bands(values, alpha, name, form), name)
+
+
+def _rgb(image: Image.Image, name: str) -> np.ndarray:
+    """Any mode of Pillow's -> uint8 [H, W, 3]."""
     if image.mode in ('RGB', 'RGBA', 'P', 'PA', 'CMYK', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
         return np.array(image.convert('RGB'))
     if image.mode in ('1', 'L', 'LA', 'La'):
         gray = np.array(image.convert('L'))
     else:
-        gray = _to_8_bits(np.asarray(image), image.mode, name)
+        gray = _to_8_bits(_values(image), image.mode, name)
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
@@ -95,7 +129,7 @@ def decode_bands(data: bytes, name: str, form: PixelFormat) -> np.ndarray:
                 raise error from None
             if mode in ('RGB', 'RGBA') and found.dtype != np.uint8:
                 raise  # Pillow would cut 16 bits a channel down to 8
-    values, alpha = _bands(_load(data, name), data, name)
+    values, alpha = _bands(load_image(data, name)[0], data, name)
     return form.to_bytes(fit_bands(values, alpha, name, form), name)
 
 
@@ -116,70 +150,22 @@ def fit_bands(values: np.ndarray, alpha: bool, name: str, form: PixelFormat) -> 
                      'valid: the same number of channels in all images of the dataset')
 
 
-def decode_mask(data: bytes, name: str, colors: ColorTable | None = None) -> np.ndarray:
-    """Decodes a mask to the numbers stored in it: gray levels, palette indices, or ids of its colours.
-
-    Args:
-      data: encoded bytes. name: for messages.
-      colors: what the colours of a colour mask mean; None = such masks are refused.
-
-    Returns:
-      uint8 [H, W]. One-bit masks give 0 and 1.
-
-    Raises:
-      InputError: a colour mask without a table, unknown colours, values above 255, truncated or damaged.
-    """
-    values, unknown = read_mask(data, name, colors)
-    if unknown:
-        found = ', '.join(f'{unpacked(code)} in {count} pixels' for code, count in unknown[:4])
-        raise InputError(f'{name}: colours that classes.txt does not list: {found}')
-    return values
-
-
-def read_mask(data: bytes, name: str, colors: ColorTable | None = None) -> tuple[np.ndarray, tuple]:
-    """As `decode_mask`, but unknown colours are 255 and returned, as in `color_ids`."""
-    image = _load(data, name)
-    if image.mode in ('RGB', 'RGBA') or (image.mode == 'P' and colors is not None and colors.palettes):
-        return _read_colors(image, name, colors)
-    return _read_values(image, data, name), ()
-
-
-def _read_colors(image: Image.Image, name: str, colors: ColorTable | None) -> tuple[np.ndarray, tuple]:
-    if colors is None or colors.problem:
-        why = colors.problem if colors else 'there is no classes.txt with colours'
-        raise InputError(f'{name}: mask is a colour image (mode {image.mode}), and {why}\n'
-                         'valid: one channel of class ids (8-bit grayscale or palette PNG), or classes.txt with '
-                         '`id name r g b` for every class and `255 void r g b` for colours to ignore')
-    return color_ids(np.asarray(image.convert('RGB')), colors)
-
-
-def _read_values(image: Image.Image, data: bytes, name: str) -> np.ndarray:
-    if image.mode in ('L', 'P'):
-        values = np.array(image)
-        depth = data[24] if image.format == 'PNG' and image.mode == 'L' else 8
-        # Pillow stretches 2- and 4-bit gray levels to 0..255; class ids must stay as written.
-        return values // {2: 85, 4: 17}.get(depth, 1)
-    if image.mode == '1':
-        return np.array(image).astype(np.uint8)
-    if image.mode.startswith('I'):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 255:
-            raise InputError(f'{name}: 16-bit mask with values up to {values.max()}\n'
-                             f'valid: class ids 0..254 and 255 = ignore')
-        return values.astype(np.uint8)
-    raise InputError(f'{name}: mask is a colour image (mode {image.mode})\n'
-                     f'valid: one channel of class ids (8-bit grayscale or palette PNG), or RGB')
-
-
 def _bands(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, bool]:
     """What Pillow has read, [H, W, n], and whether the last band is alpha."""
     if image.mode in ('P', 'PA', 'YCbCr', 'LAB', 'HSV', 'RGBX'):
         image = image.convert('RGB')
-    if image.format == 'PNG' and data[24] == 16 and image.mode in ('RGB', 'RGBA', 'LA'):
+    if image.format == 'PNG' and data[24:25] == b'\x10' and image.mode in ('RGB', 'RGBA', 'LA'):
         raise InputError(f'{name}: a PNG of several channels of 16 bits, of which Pillow reads 8\n'
                          'valid: save it as TIFF')
-    values = np.asarray(image)
+    values = _values(image)
     return values.reshape(*values.shape[:2], -1), image.mode in ('RGBA', 'LA', 'La')
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """Pillow turns values round where a TIFF says that 0 is white, but not those of 16 bits."""
+    values = np.asarray(image)
+    white_is_zero = getattr(image, 'tag_v2', {}).get(262) == 0
+    return np.iinfo(values.dtype).max - values if white_is_zero and values.dtype == np.uint16 else values
 
 
 def orientation(image: Image.Image) -> int:
@@ -191,18 +177,39 @@ def orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _load(data: bytes, name: str) -> Image.Image:
+def is_plain_png(image: Image.Image, data: bytes) -> bool:
+    """8 bits a channel, no palette, no transparent colour: decoders agree on these."""
+    return (image.format == 'PNG' and data[24] == 8 and 'transparency' not in image.info
+            and PNG_COLORS.get(image.mode) == data[25])
+
+
+def load_image(data: bytes, name: str,
+               check: Callable[[Image.Image], None] = lambda image: None) -> tuple[Image.Image, int]:
+    """Decoded and turned upright, and the EXIF orientation that it had. `check` sees the header and may raise.
+
+    Raises:
+      InputError: no image, truncated or damaged.
+    """
     image = open_image(data, name)
+    check(image)
     try:
         image.load()
     except _DAMAGED as error:
         raise _damaged(error, data, name, image.format) from None
-    if orientation(image) == 1:
-        return image
+    turned = orientation(image)
+    if turned == 1:
+        return image, 1
     original = image.format
     image = ImageOps.exif_transpose(image)
     image.format = original
-    return image
+    return image, turned
+
+
+def _two_colors(data: bytes) -> bytes:
+    """A BMP of 4 or 8 bits with two colours says so no more: Pillow takes black and white ones for 1 bit."""
+    if data[:2] != b'BM' or data[28:30] not in (b'\4\0', b'\x08\0') or data[46:50] != b'\2\0\0\0':
+        return data
+    return data[:46] + bytes(4) + data[50:] + bytes(1024)  # behind the end: a palette of 256 colours must fit
 
 
 def _damaged(error: Exception, data: bytes, name: str, kind: str) -> InputError:

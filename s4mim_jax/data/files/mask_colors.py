@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LISTED = 20  # unknown colours of a mask that are kept for a message
-
 
 @dataclass(frozen=True)
 class ColorTable:
@@ -21,11 +19,6 @@ class ColorTable:
     colors: tuple[tuple[tuple[int, int, int], int], ...]
     palettes: bool = False
     problem: str = ''
-
-    @property
-    def key(self) -> str:
-        """Equal for tables that read every mask alike."""
-        return ''.join(f'{r:02x}{g:02x}{b:02x}{i:02x}' for (r, g, b), i in sorted(self.colors)) + '+P' * self.palettes
 
 
 def color_table(colors: Iterable[tuple[int, tuple[int, int, int]]], names: dict[int, str], where: str, *,
@@ -47,25 +40,26 @@ def color_table(colors: Iterable[tuple[int, tuple[int, int, int]]], names: dict[
     return ColorTable(tuple(known.items()), palettes, problem)
 
 
-def color_ids(pixels: np.ndarray, table: ColorTable) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+def color_ids(pixels: np.ndarray, table: ColorTable) -> tuple[np.ndarray, np.ndarray]:
     """Colours -> class ids.
 
     Args:
       pixels: uint8 [H, W, 3]. table: one without a problem.
 
     Returns:
-      uint8 [H, W] class ids and 255, which is also where the colour is unknown; and the most frequent
-      unknown colours, at most LISTED, as (0xRRGGBB, number of pixels).
+      uint8 [H, W] class ids and 255, which is also where the colour is unknown; bool [H, W], where it is known.
     """
     ids = {r << 16 | g << 8 | b: i for (r, g, b), i in table.colors}
     codes = np.array(sorted(ids), np.uint32)
-    packed = pixels[..., 0].astype(np.uint32) << 16 | pixels[..., 1].astype(np.uint32) << 8 | pixels[..., 2]
-    place = np.minimum(np.searchsorted(codes, packed), len(codes) - 1)
-    hit = codes[place] == packed
-    found = np.where(hit, np.array([ids[int(c)] for c in codes], np.uint8)[place], np.uint8(255))
-    strange, counts = np.unique(packed[~hit], return_counts=True)
-    order = np.argsort(-counts, kind='stable')[:LISTED]
-    return found, tuple((int(strange[i]), int(counts[i])) for i in order)
+    codes_of = packed(pixels)
+    place = np.minimum(np.searchsorted(codes, codes_of), len(codes) - 1)
+    known = codes[place] == codes_of
+    return np.where(known, np.array([ids[int(c)] for c in codes], np.uint8)[place], np.uint8(255)), known
+
+
+def packed(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [..., 3] -> uint32 [...], 0xRRGGBB."""
+    return pixels[..., 0].astype(np.uint32) << 16 | pixels[..., 1].astype(np.uint32) << 8 | pixels[..., 2]
 
 
 def unpacked(code: int) -> tuple[int, int, int]:

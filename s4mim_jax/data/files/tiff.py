@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 
 _MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # classic and BigTIFF in both byte orders
 _LOSSLESS = (1, 8, 32773, 32946)  # none, deflate, PackBits, deflate: decoded alike by everybody
+_WHITE_IS_ZERO, _PALETTE, _YCBCR = 0, 3, 6  # PhotometricInterpretation
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 
 # What tifffile raises on damaged files, depending on where in the file the damage is.
@@ -60,7 +62,8 @@ def layout(source: bytes | str, name: str) -> Layout:
 
 
 def read(source: bytes | str, name: str, window: tuple[int, int, int, int] | None = None) -> np.ndarray:
-    """Values as stored, without regard to the orientation.
+    """Values as the tags say, without regard to the orientation: where 0 is white they are turned round, palettes give
+    their colours, and YCbCr becomes RGB.
 
     Args:
       source: encoded bytes, or the path of a file.
@@ -68,19 +71,31 @@ def read(source: bytes | str, name: str, window: tuple[int, int, int, int] | Non
       window: (top, left, height, width) inside the image, for files with `Layout.windows`; None = all.
 
     Returns:
-      [h, w, bands] of the file's type.
+      [h, w, bands] of the type that `layout` tells.
 
     Raises:
       InputError: as `layout`, or truncated. NeedsCodec: compressed by a method that imagecodecs brings.
     """
     def whole(file):
         found = _layout(file, name)
+        page = file.pages[0]
         if window is not None:
-            return _read_window(file, file.pages[0], window)
+            return _as_shown(_read_window(file, page, window), page)
         values = file.series[0].asarray()
-        return _bands_last(values, file.series[0].axes, name)[:found.height]
+        return _as_shown(_bands_last(values, file.series[0].axes, name)[:found.height], page)
 
     return _with_file(source, name, whole)
+
+
+def _as_shown(values: np.ndarray, page) -> np.ndarray:
+    photometric = int(page.photometric)
+    if photometric == _WHITE_IS_ZERO and values.dtype.kind in 'bu':
+        return ~values if values.dtype == bool else values.dtype.type(2 ** page.bitspersample - 1) - values
+    if photometric == _PALETTE and page.colormap is not None:
+        return (page.colormap >> 8).astype(np.uint8).T[values[..., 0]]
+    if photometric == _YCBCR and values.shape[2:] == (3,) and int(page.compression) in _LOSSLESS:  # else decoded to RGB
+        return np.asarray(Image.fromarray(np.ascontiguousarray(values), 'YCbCr').convert('RGB'))
+    return values
 
 
 def turned(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -124,6 +139,8 @@ def _layout(file, name) -> Layout:
     upright = orientation not in range(2, 9)
     alpha = single and bands > 1 and bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA
     # Tiles may hold several bands, or one: `_read_window` knows both. Volumes of one page are left out.
+    if int(page.photometric) == _PALETTE and bands == 1:
+        return Layout(height, width, 3, np.dtype(np.uint8), False, 1 if upright else orientation, False, False)
     windows = single and upright and compression in _LOSSLESS and page.shaped[1] == 1
     plain_rgb = windows and int(page.photometric) == 2 and bands == 3 and series.dtype == np.uint8
     return Layout(height, width, bands, np.dtype(series.dtype), alpha, 1 if upright else orientation, windows,

@@ -10,19 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.facts import ImageFacts, MaskFacts, image_facts, mask_facts
-from s4mim_jax.data.files.mask_colors import ColorTable
+from s4mim_jax.data.files.facts import ImageFacts, image_facts
+from s4mim_jax.data.files.mask_facts import MaskFacts, mask_facts
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat
 from s4mim_jax.data.progress import Progress
 
-FORMAT = 1  # of the cache file; raise it when facts change their meaning
+FORMAT = 2  # of the cache file; raise it when facts change their meaning
 CACHE_FILE = 'files.json'
 _READERS = {'image': (image_facts, ImageFacts), 'mask': (mask_facts, MaskFacts)}
 
 
 def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *, base: str,
-         cache_dir: str | None, stamp: Callable[[str], list[int]] | None = None, pixels: PixelFormat = PLAIN,
-         colors: ColorTable | None = None) -> tuple[dict, dict[str, str]]:
+         cache_dir: str | None, stamp: Callable[[str], list[int]] | None = None,
+         pixels: PixelFormat = PLAIN) -> tuple[dict, dict[str, str]]:
     """Facts of files.
 
     Args:
@@ -31,7 +31,7 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
       base: folder of the dataset; the cache names files relative to it, so it may be moved.
       cache_dir: folder of the cache, made if missing; None = read everything, keep nothing.
       stamp: see `Source.stamp`.
-      pixels, colors: how images and masks are read, see `images`.
+      pixels: how images are read, see `images`. Facts of masks do not depend on the config.
 
     Returns:
       facts {path: ImageFacts | MaskFacts} and errors {path: message of its InputError}.
@@ -40,10 +40,9 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
     stamps = {path: (stamp or _stamp)(path) for _, path in paths} if cache_dir else {}
     cached = _load(cache_dir)
     facts, errors, fresh, todo = {}, {}, {}, []
-    # Facts depend on how a file is read: every way has entries of its own.
-    reading = {'image': pixels, 'mask': colors}
-    entry = {'image': 'image' if pixels.plain else f'image {pixels.channels} {pixels.value_range}',
-             'mask': f'mask {colors.key}' if colors and not colors.problem else 'mask'}
+    # Facts depend on how an image is read: every way has entries of its own.
+    reading = {'image': pixels, 'mask': None}
+    entry = {'image': 'image' if pixels.plain else f'image {pixels.channels} {pixels.value_range}', 'mask': 'mask'}
     for kind, path in paths:
         known = _from_cache(cached, kind, f'{entry[kind]}:{_key(path, base)}', stamps.get(path))
         if known is None:
@@ -96,8 +95,7 @@ def _from_cache(cached: dict, kind: str, key: str, stamp: list[int] | None):
         if stamp is None or known != stamp:
             return None
         if kind == 'mask':
-            unknown = tuple(tuple(map(int, pair)) for pair in values[4]) if len(values) > 4 else ()
-            values = [*values[:3], tuple(int(v) for v in values[3]), unknown]
+            values = [tuple(int(v) for v in value) if isinstance(value, list) else value for value in values]
         return _READERS[kind][1](*values)
     except (KeyError, TypeError, ValueError, IndexError):
         return None

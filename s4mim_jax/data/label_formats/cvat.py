@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.images import decode_mask
 from s4mim_jax.data.files.mask_colors import color_table
+from s4mim_jax.data.files.mask_file import decode_mask
 from s4mim_jax.data.label_formats.image_files import ImageFiles, image_id, split_of
 from s4mim_jax.data.label_formats.label_set import (
     BACKGROUND_NAMES,

@@ -8,7 +8,7 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.files.images import decode_mask
+from s4mim_jax.data.files.mask_file import decode_mask
 from s4mim_jax.data.label_formats.image_files import ImageFiles, split_of
 from s4mim_jax.data.label_formats.label_set import ONE_CLASS, LabelSet, Picture
 from s4mim_jax.data.label_formats.text import read_text

@@ -10,8 +10,9 @@ import numpy as np
 
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import read_classes, read_colors
+from s4mim_jax.data.label_map import mask_lookup, require_targets
 from s4mim_jax.data.readers.folder import read_splits
-from s4mim_jax.data.source import Source, cache_dir, mask_lookup, require_targets
+from s4mim_jax.data.source import Source, cache_dir
 
 CLASSES = {
     'sky': (128, 128, 128), 'building': (128, 0, 0), 'pole': (192, 192, 128), 'road': (128, 64, 128),
@@ -27,7 +28,7 @@ def open_camvid(folder: Path, data) -> Source:
       InputError: no training images, or a bad classes.txt.
     """
     original = (folder / 'trainannot').is_dir()
-    splits = read_splits(folder, *(('{}', '{}annot') if original else ('images/{}', 'masks/{}')))
+    splits, left = read_splits(folder, *(('{}', '{}annot') if original else ('images/{}', 'masks/{}')))
     classes, palette = tuple(CLASSES), np.array(list(CLASSES.values()), np.uint8)
     if (folder / 'classes.txt').is_file():
         names, colors = read_classes(folder / 'classes.txt')
@@ -37,4 +38,4 @@ def open_camvid(folder: Path, data) -> Source:
     require_targets(data.label_map, lookup, len(classes))
     return Source(name=data.name, classes=classes, palette=palette, splits=splits, lookup=lookup,
                   dir=str(folder), roots=(str(folder),), cache_dir=cache_dir(folder, data),
-                  colors=read_colors(folder / 'classes.txt', data.mask_colors))
+                  colors=read_colors(folder / 'classes.txt', data.mask_colors), left_out=left)

@@ -13,7 +13,8 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.readers.folder import list_files
+from s4mim_jax.data.files.left_out import Tally
+from s4mim_jax.data.files.listing import list_files
 from s4mim_jax.data.source import Sample, Source, make_source
 
 # Class -> (id in labelIds, colour), in the order of the train ids: labels.py of the dataset's scripts.
@@ -41,11 +42,14 @@ def open_cityscapes(folder: Path, data) -> Source:
     Raises:
       InputError: no training images, or masks of which some are in the one form only and some in the other.
     """
-    pictures, masks = {}, {end: {} for end in MASK_ENDS}
+    pictures, masks, left = {}, {end: {} for end in MASK_ENDS}, []
     for split in ('train', 'val'):
-        pictures[split] = _by_frame(folder / 'leftImg8bit' / split, PICTURE_END)
+        tally = Tally(folder / 'leftImg8bit' / split)
+        pictures[split] = _by_frame(list_files(tally.where, ('.png',), tally), PICTURE_END, tally)
+        left += tally.result()
+        files = list_files(folder / 'gtFine' / split, ('.png',), once=False)
         for end in MASK_ENDS:
-            masks[end] |= _by_frame(folder / 'gtFine' / split, end)
+            masks[end] |= _by_frame(files, end)
     if not pictures['train']:
         raise InputError(f'{folder / "leftImg8bit" / "train"}: no training images\n'
                          f'valid: CITY/CITY_000000_000000{PICTURE_END}.png (the data folder is --config.data.dir)')
@@ -62,10 +66,13 @@ def open_cityscapes(folder: Path, data) -> Source:
         splits['test'] = splits['val']
     train = {sample.id: sample for sample in splits['train']}
     return make_source(folder, data, CLASSES, PALETTE, splits, raw=FROM_LABEL_IDS if end == MASK_ENDS[1] else None,
-                       find=lambda name: train.get(name.removesuffix(PICTURE_END)), mask_end=f'{end}.png')
+                       find=lambda name: train.get(name.removesuffix(PICTURE_END)), mask_end=f'{end}.png',
+                       left_out=tuple(left))
 
 
-def _by_frame(folder: Path, end: str) -> dict[str, str]:
-    """CITY_SEQUENCE_FRAME -> path of the files below a folder whose names end so."""
-    return {name.rsplit('/', 1)[-1].removesuffix(end): path
-            for name, path in list_files(folder, ('.png',)).items() if name.endswith(end)}
+def _by_frame(files: dict[str, str], end: str, tally: Tally | None = None) -> dict[str, str]:
+    """CITY_SEQUENCE_FRAME -> path of the files whose names end so; the others are counted in `tally`."""
+    found = {name.rsplit('/', 1)[-1].removesuffix(end): path for name, path in files.items() if name.endswith(end)}
+    if tally and (others := [name for name in files if not name.endswith(end)]):
+        tally.add(f'files that do not end in {end}.png', min(others), len(others))
+    return found

@@ -17,8 +17,9 @@ from PIL import Image
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.classes import read_classes, voc_palette
+from s4mim_jax.data.label_map import mask_lookup
 from s4mim_jax.data.readers import tfds_known
-from s4mim_jax.data.source import Sample, Source, make_source, mask_lookup
+from s4mim_jax.data.source import Sample, Source, make_source
 
 VAL_SHARE = 10  # one of so many training images is held out where there is no validation split
 NAMES = {'train': ('train',), 'val': ('validation', 'val', 'valid', 'dev'), 'test': ('test',)}

@@ -7,6 +7,9 @@
 `data.dir` is the folder that holds these, or VOCdevkit or VOC2012's parent. The list `val` serves as
 'val' and as 'test': the annotations of VOC's own test images are not public.
 
+Masks that annotation tools export in this layout are RGB, or palettes in another order: those are read by VOC's
+colours. A `classes.txt` beside the folders names other classes and colours, as for reader `folder`.
+
 `voc` trains on the 1,464 images of the list `train`; split lists may name others. `voc:aug` trains on the
 10,582 of the augmented set and prefers its masks: those of a list `train_aug.txt` or `trainaug.txt` (bare
 ids, or pairs with or without a leading slash, as the public repositories have them), else all images with
@@ -16,8 +19,13 @@ a mask that are not in `val`. Masks of 'val' are the clean ones either way.
 from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.classes import voc_palette
+from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES
+from s4mim_jax.data.files.left_out import Tally
+from s4mim_jax.data.files.listing import composed, list_files
+from s4mim_jax.data.files.mask_colors import ColorTable, color_table
+from s4mim_jax.data.files.text import read_lines
 from s4mim_jax.data.source import Sample, Source, make_source
 
 CLASSES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
@@ -40,15 +48,15 @@ def open_voc(folder: Path, data) -> Source:
     if ':' in data.name and variant != 'aug':
         raise InputError(f'--config.data.name={data.name}: unknown variant {variant!r}\nvalid: voc, voc:aug')
     root = _root(folder)
-    names = {path.stem: path.name for path in (root / 'JPEGImages').iterdir()}
-    clean, augmented = ({path.stem: str(path) for path in (root / name).iterdir() if path.suffix == '.png'}
-                        if (root / name).is_dir() else {} for name in (CLEAN, AUGMENTED))
+    tally = Tally(root / 'JPEGImages')
+    images = list_files(tally.where, IMAGE_SUFFIXES, tally)
+    clean, augmented = (list_files(root / name, ('.png',), once=False) for name in (CLEAN, AUGMENTED))
     masks = clean | augmented if variant else augmented | clean
 
     def find(identity: str) -> Sample | None:
-        if identity not in names:
+        if identity not in images:
             return None
-        return Sample(identity, str(root / 'JPEGImages' / names[identity]), masks.get(identity))
+        return Sample(identity, images[identity], masks.get(identity))
 
     def held_out(identity: str) -> Sample | None:
         sample = find(identity)
@@ -59,8 +67,20 @@ def open_voc(folder: Path, data) -> Source:
         train = _augmented(root, {sample.id for sample in val}, masks, find)
     else:
         train = _read_list(root / LISTS / 'train.txt', root, find)
-    return make_source(folder, data, CLASSES, voc_palette(len(CLASSES)), {'train': train, 'val': val, 'test': val},
-                       roots=tuple(dict.fromkeys((root, folder))), find=find)
+    named = next((place / 'classes.txt' for place in (root, folder) if (place / 'classes.txt').is_file()), None)
+    classes, palette = read_classes(named) if named else (CLASSES, voc_palette(len(CLASSES)))
+    colors = read_colors(named, data.mask_colors) if named else _colors(data.mask_colors)
+    return make_source(folder, data, classes, palette, {'train': train, 'val': val, 'test': val},
+                       roots=tuple(dict.fromkeys((root, folder))), find=find, colors=colors,
+                       left_out=tally.result(), mask_folders=(CLEAN, AUGMENTED))
+
+
+def _colors(mask_colors: str) -> ColorTable | None:
+    """VOC's own colours, void among them."""
+    if mask_colors == 'never':
+        return None
+    colors = [(i, tuple(color)) for i, color in enumerate(voc_palette().tolist()) if i < len(CLASSES) or i == IGNORE]
+    return color_table(colors, dict(enumerate(CLASSES)), 'the palette of VOC', palettes=mask_colors == 'always')
 
 
 def _root(folder: Path) -> Path:
@@ -88,10 +108,9 @@ def _augmented(root: Path, val: set[str], masks: dict[str, str], find) -> tuple[
 
 
 def _read_list(path: Path, root: Path, find) -> tuple[Sample, ...]:
-    try:
-        lines = [line.split() for line in path.read_text(encoding='utf-8-sig').splitlines()]
-    except OSError:
-        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}') from None
+    if not path.is_file():
+        raise InputError(f'{path}: missing; it lists the ids of split {path.stem!r}')
+    lines = [composed(line).split() for line in read_lines(path, bytes_kept=True)]
     identities = [_identity(words[0]) for words in lines if words]
     if not identities:
         raise InputError(f'{path}: empty; it lists the ids of split {path.stem!r}')

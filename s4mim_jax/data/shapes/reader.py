@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.data.label_map import mask_lookup, require_targets
 from s4mim_jax.data.shapes.builder import Drawn, Shapes, ShapesLarge
 from s4mim_jax.data.shapes.scene import PALETTE
-from s4mim_jax.data.source import Sample, Source, mask_lookup, require_targets
+from s4mim_jax.data.source import Sample, Source
 
 FEATURES = ('image', 'label')
 

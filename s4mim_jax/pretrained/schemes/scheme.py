@@ -42,7 +42,7 @@ DENSE = _reordered((1, 0))  # Linear: [out, in] -> [in, out]
 
 
 class Source(NamedTuple):
-    """Where a leaf comes from: names in the file, joined along our last axis if there are several."""
+    """Where a leaf comes from: names in the file, joined along our last axis if there are several; none = zeros."""
 
     names: tuple[str, ...]
     layout: Layout = PLAIN
