@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One worker of a TPU slice. tpu_pod.sh calls this over ssh on every worker; by hand it works as well.
-#   tpu_worker.sh install                 Python 3.11 or 3.12 if there is none, then launch/setup.sh tpu
+#   tpu_worker.sh install                 Python 3.11 if there is none of 3.11 to 3.13, then launch/setup.sh tpu
 #   tpu_worker.sh data gs://BUCKET/NAME   a dataset (folder, .tar, .tar.gz) to ~/s4mim/data
 #   tpu_worker.sh start [--env=KEY=VALUE]... [--logs=gs://FOLDER] -- -m s4mim_jax.train ARGUMENTS
 #   tpu_worker.sh follow | status | log | stop
@@ -28,7 +28,7 @@ status() {
 
 install() {
   local candidate found=${PYTHON:-}
-  for candidate in python3.11 python3.12; do
+  for candidate in python3.11 python3.12 python3.13; do
     if "$candidate" -c 'import ensurepip, venv' 2> /dev/null; then found=$candidate; fi
   done
   if [ -z "$found" ]; then

@@ -43,3 +43,25 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 def pytest_sessionfinish(session):
     if not hasattr(session.config, 'workerinput') and PROGRAMS.is_dir():  # workers are done by then
         trim(PROGRAMS, LIMIT)
+
+
+# What the platform may change: views, pseudo-labels, terms, the step and where it runs. `launch/test.sh core` runs
+# them; launch/matrix.sh does for each pair of Python and JAX.
+CORE = ('blur', 'collectives', 'color', 'cutmix', 'hue', 'masked_terms', 'masked_views', 'partition', 'positions',
+        'pseudo_labels', 'refinement', 'roundings', 'selection', 'step', 'teacher', 'terms', 'views_in_step')
+
+
+def _core(path):
+    return path.stem.removeprefix('test_') in CORE
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Other files are not even read when only the core is asked for: they import TensorFlow."""
+    asked = (config.option.markexpr or '').startswith('core')
+    return True if asked and collection_path.suffix == '.py' and not _core(collection_path) else None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if _core(item.path):
+            item.add_marker('core')

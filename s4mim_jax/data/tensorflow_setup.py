@@ -4,12 +4,22 @@ TensorFlow would otherwise take the memory of the devices that JAX trains on.
 """
 
 import os
+import sys
+
+from s4mim_jax.config.errors import InputError
 
 # Its start-up notices are about kernels that a pipeline does not run; errors still show.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-import tensorflow as tf
+try:
+    import tensorflow as tf
+except ModuleNotFoundError as error:
+    if error.name != 'tensorflow':
+        raise
+    raise InputError('TensorFlow is not installed: reading datasets to train and evaluate needs it, gs://... too\n'
+                     'valid: an environment of launch/setup.sh with Python 3.11 to 3.13, for which it has wheels; '
+                     f'this is {sys.version_info[0]}.{sys.version_info[1]}') from None
 
 for _kind in ('GPU', 'TPU'):
     tf.config.set_visible_devices([], _kind)

@@ -3,6 +3,12 @@
 A checkpoint has these items: `weights` (student, BatchNorm statistics, teacher), `optimizer` (step, optimiser
 state, heads of terms), `terms` where a term carries something from step to step, and `loop` (JSON: the best score so
 far and the sums not logged yet), so that evaluation restores the first one only.
+
+This is Orbax's v0 API, which its documentation calls legacy. In orbax-checkpoint 0.12.8 (November 2026, the newest for
+every Python) v1 is `orbax.checkpoint.experimental.v1`: a part of its functions is deprecated there already
+in favour of others, its Checkpointer cannot open a folder for reading only, and its `metadata` tells of one item, where
+`_compare` needs each. It does read the items of our checkpoints (`load_checkpointables`); so a move can wait for it
+to leave `experimental`; tests/data holds a run folder that must then stay readable.
 """
 
 import asyncio

@@ -52,11 +52,10 @@ class Monitor:
 
         others: `writers.names` of where scalars and pictures go beside the run folder. config: what they show of it.
         """
+        from s4mim_jax.data import tensorflow_setup  # noqa: F401  hides accelerators before clu brings TensorFlow
         self._workdir = storage.locate(workdir)
         self._path, self._panels = self._workdir / METRICS, self._workdir / 'panels'
         from clu import metric_writers
-
-        from s4mim_jax.data import tensorflow_setup  # noqa: F401  hides accelerators before clu brings TensorFlow
         truncate(self._path, completed)
         with self._writing(self._path):
             self._lines = storage.Lines(self._path)
