@@ -12,7 +12,7 @@ import tiny_network
 from s4mim_jax.parallel import make_mesh
 from s4mim_jax.runs.checkpoints import Checkpoints, restore_weights
 
-KEPT = Path(__file__).parent / 'data' / 'run_orbax_0_12_8'  # two steps of unimatch_v2 on `tiny_network`
+KEPT = Path(__file__).with_name('run_orbax_0_12_8')  # two steps of unimatch_v2 on `tiny_network`
 
 
 @pytest.fixture
