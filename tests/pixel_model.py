@@ -22,14 +22,14 @@ class PixelModel:
     def apply(self, variables, images, train=False, perturb=None, mutable=()):
         mean = jnp.mean(images, (0, 1, 2)) if train else variables['batch_stats']['mean']
         features = (images,) if perturb is None else perturb((images,))
-        coarse = (features[0][:, ::self.stride, ::self.stride] - mean) @ variables['params']['kernel']
+        coarse = (features[0][:, ::self.stride, ::self.stride] - mean) @ variables['params']['encoder']['kernel']
         outputs = Outputs(resize_bilinear(coarse, images.shape[1:3], self.align_corners), coarse, (images,))
         return (outputs, {'batch_stats': {'mean': mean}}) if mutable else outputs
 
 
 def random_variables(seed):
     draw = np.random.default_rng(seed)
-    return {'params': {'kernel': jnp.asarray(draw.normal(size=(3, CLASSES)), jnp.float32)},
+    return {'params': {'encoder': {'kernel': jnp.asarray(draw.normal(size=(3, CLASSES)), jnp.float32)}},
             'batch_stats': {'mean': jnp.asarray(draw.normal(size=3), jnp.float32)}}
 
 
