@@ -13,7 +13,6 @@ from absl import app, flags, logging
 from s4mim_jax.config import shipped
 from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.config.extensions import module_names
-from s4mim_jax.config.methods import split_argument
 from s4mim_jax.config.overrides import assign
 
 CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid.py:unimatch,split=1_8. '
@@ -167,6 +166,7 @@ def load_config(text: str | None, overrides: list[tuple[str, str]]):
 
 def fixed_keys(text: str | None, overrides: list[tuple[str, str]]) -> set[str]:
     """Dotted keys that a command line sets: by --config.KEY, or behind the method (`:fixmatch,model.stem=deep`)."""
+    from s4mim_jax.config.methods import split_argument  # brings the terms, and JAX with them
     settings = split_argument((text or '').partition(':')[2])[1:]
     return {key for key, _ in overrides} | {setting.partition('=')[0].strip() for setting in settings}
 

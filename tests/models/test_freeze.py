@@ -26,7 +26,7 @@ def test_a_step_leaves_the_encoder_and_moves_the_head():
     validate(config)
     config.model.pretrained = None  # random weights will do
     variables = models.init_variables(models.build(config.model, tiny.CLASSES), jax.random.key(0))
-    state = assemble(config, variables, jnp.uint32(0))
+    state = assemble(config, variables, jnp.uint32(0), tiny.CLASSES)
     new, metrics = make_train_step(config, tiny.CLASSES)(state, tiny.batch(config))
     jax.tree.map(np.testing.assert_array_equal, new.params['encoder'], state.params['encoder'])
     assert float(jnp.abs(new.params['decoder']['classifier']['kernel']

@@ -142,10 +142,15 @@ def test_sliding_and_center_crop_predict_every_pixel(run):
 
 
 @pytest.mark.parametrize('bad', [np.zeros((4, 5, 3)), np.zeros((4, 5), np.uint8),
-                                 np.zeros((4, 5, 4), np.uint8), 'x.jpg'])
+                                 np.zeros((4, 5, 4), np.uint8)])
 def test_other_arrays_are_refused(run, bad):
     with pytest.raises(InputError, match=r'images\[1\].*\n.*uint8 \[H, W, 3\]'):
         run[3]([photos((4, 5))[0], bad])
+
+
+def test_a_path_that_leads_nowhere_is_named(run):
+    with pytest.raises(InputError, match=r'images\[1\]: x.jpg cannot be read'):
+        run[3]([photos((4, 5))[0], 'x.jpg'])
 
 
 def command(*arguments):

@@ -126,7 +126,7 @@ def only_0_and_255(folder):
 
 def rgb_mask(folder):
     Image.fromarray(np.full((40, 40, 3), (200, 3, 9), np.uint8)).save(folder / 'masks' / 'train' / 'train1.png')
-    return ['train1.png', 'RGB']
+    return ['train1.png', 'colour image', 'classes.txt']
 
 
 def truncated_jpeg(folder):

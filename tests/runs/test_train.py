@@ -98,7 +98,7 @@ def test_a_run_writes_its_folder(finished):
     scores = [line for line in lines(workdir) if line['split'] == 'val']
     assert [line['step'] for line in scores] == [3, 6] and scores[0]['weights'] == 'teacher'
     with Image.open(workdir / 'panels' / 'unlabeled_000006.png') as panel:
-        assert panel.size == (5 * 34, 2 * 34)
+        assert panel.size == (5 * 34, 14 + 2 * 34)  # a line of titles, two images
     weights = json.loads((workdir / 'weights.json').read_text())
     best = next(line for line in scores if line['step'] == weights['step'])
     assert weights['miou']['teacher'] == best['miou'] and set(weights['miou']) == {'teacher', 'student'}
