@@ -9,7 +9,7 @@ from jax import export
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.onnx_graph import elementwise, movements, products
-from s4mim_jax.onnx_graph.graph import Graph
+from s4mim_jax.onnx_graph.graph import Graph, Unwritable
 
 OPSET, IR_VERSION = 18, 9  # read by onnxruntime from 1.15 on
 RULES = {**elementwise.RULES, **movements.RULES, **products.RULES}
@@ -76,7 +76,7 @@ def _results(graph, equation, given) -> list:
         raise InputError(f'the operation {name} cannot be written as ONNX\nuse --format=jax')
     try:
         found = RULES[name](graph, equation, *given)
-    except NotImplementedError as error:
+    except Unwritable as error:
         raise InputError(f'{error} cannot be written as ONNX (operation {name})\nuse --format=jax') from None
     return found if isinstance(found, list) else [found]
 

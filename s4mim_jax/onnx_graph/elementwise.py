@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
+from s4mim_jax.onnx_graph.graph import Unwritable
+
 # One operator each, with the same arguments.
 PLAIN = {
     'add': 'Add', 'add_any': 'Add', 'sub': 'Sub', 'mul': 'Mul', 'div': 'Div', 'max': 'Max', 'min': 'Min', 'neg': 'Neg',
@@ -61,7 +63,7 @@ def _clamp(graph, equation, low, x, high):
 
 def _select(graph, equation, which, *cases):
     if len(cases) != 2 or equation.invars[0].aval.dtype != jnp.bool_:
-        raise NotImplementedError(f'a choice among {len(cases)}')
+        raise Unwritable(f'a choice among {len(cases)}')
     return graph.add('Where', which, cases[1], cases[0])
 
 

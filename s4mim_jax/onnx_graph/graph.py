@@ -3,6 +3,10 @@
 import numpy as np
 
 
+class Unwritable(Exception):
+    """An operation in a form that ONNX, or these rules, have no node for; `convert` makes an InputError of it."""
+
+
 class Graph:
     """Nodes and constants in order; `batch` is the symbolic number of images, `source` the input that has it first.
 
@@ -56,7 +60,7 @@ class Graph:
         """k of a symbolic length that is k times the number of images."""
         times = length // self._batch
         if not self.known(times) or length != times * self._batch:
-            raise NotImplementedError(f'an axis of {length} positions')
+            raise Unwritable(f'an axis of {length} positions')
         return int(times)
 
     def reshape(self, value, lengths):

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from s4mim_jax.onnx_graph.graph import Unwritable
+
 
 def _reshape(graph, equation, x):
     if equation.primitive.name == 'reshape' and equation.params['dimensions'] is not None:
-        raise NotImplementedError('a reshape in another order')
+        raise Unwritable('a reshape in another order')
     return graph.reshape(x, equation.outvars[0].aval.shape)
 
 
@@ -47,7 +49,7 @@ def _gather(graph, equation, x, places):
     """
     numbers, sizes = equation.params['dimension_numbers'], equation.params['slice_sizes']
     if isinstance(places, str) or numbers.operand_batching_dims:
-        raise NotImplementedError('picking positions that depend on the image')
+        raise Unwritable('picking positions that depend on the image')
     axes, collapsed = list(numbers.start_index_map), set(numbers.collapsed_slice_dims)
     lengths = equation.invars[0].aval.shape
     if places.ndim == 1:
@@ -61,13 +63,13 @@ def _gather(graph, equation, x, places):
     others = [axis for axis in range(len(lengths)) if axis not in axes]
     whole = all(sizes[axis] == lengths[axis] for axis in others) and set(picked) == collapsed
     if not whole or len(picked) != places.ndim - 1 or any((first != first.flat[0]).any() for first in firsts):
-        raise NotImplementedError('picking positions that are no grid')
+        raise Unwritable('picking positions that are no grid')
     x = _part(graph, x, cut, [first.flat[0] for first in firsts],
               [first.flat[0] + sizes[axis] for first, axis in zip(firsts, cut)], [1] * len(cut))
     for number, (axis, index) in enumerate(zip(picked, found)):
         line = np.moveaxis(index, number, 0).reshape(index.shape[number], -1)
         if (line != line[:, :1]).any():
-            raise NotImplementedError('picking positions that are no grid')
+            raise Unwritable('picking positions that are no grid')
         x = graph.add('Gather', x, line[:, 0].astype(np.int64), axis=axis)
     kept, rest = iter(axis for axis in range(len(lengths)) if axis not in picked), iter(picked)
     # Where each axis of the result lies in x.
@@ -93,7 +95,7 @@ def _pad(graph, equation, x, value):
     """Zeros or another value around; a negative width cuts off."""
     widths = equation.params['padding_config']
     if any(inner for _, _, inner in widths):
-        raise NotImplementedError('padding between positions')
+        raise Unwritable('padding between positions')
     lengths = equation.invars[0].aval.shape
     cut = [axis for axis, (low, high, _) in enumerate(widths) if low < 0 or high < 0]
     x = _part(graph, x, cut, [max(-widths[a][0], 0) for a in cut],

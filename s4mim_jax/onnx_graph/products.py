@@ -8,12 +8,14 @@ import math
 
 import numpy as np
 
+from s4mim_jax.onnx_graph.graph import Unwritable
+
 
 def _convolution(graph, equation, x, kernel):
     params = equation.params
     numbers, padding = params['dimension_numbers'], params['padding']
     if params['batch_group_count'] != 1 or any(n != 1 for n in params['lhs_dilation']):
-        raise NotImplementedError('a convolution over grouped images or with spread inputs')
+        raise Unwritable('a convolution over grouped images or with spread inputs')
     kernel = graph.transpose(kernel, numbers.rhs_spec)
     result = graph.add('Conv', graph.transpose(x, numbers.lhs_spec), kernel,
                        strides=params['window_strides'], dilations=params['rhs_dilation'],
@@ -28,7 +30,7 @@ def _max_pool(graph, equation, x):
     window, strides, padding = params['window_dimensions'], params['window_strides'], params['padding']
     plain = window[0] == window[3] == strides[0] == strides[3] == 1 and padding[0] == padding[3] == (0, 0)
     if len(window) != 4 or not plain or any(n != 1 for n in (*params['base_dilation'], *params['window_dilation'])):
-        raise NotImplementedError(f'a maximum over windows of {window}')
+        raise Unwritable(f'a maximum over windows of {window}')
     result = graph.add('MaxPool', graph.transpose(x, (0, 3, 1, 2)), kernel_shape=window[1:3], strides=strides[1:3],
                        pads=[padding[1][0], padding[2][0], padding[1][1], padding[2][1]])
     return graph.transpose(result, (0, 2, 3, 1))
