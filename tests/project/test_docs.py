@@ -45,3 +45,17 @@ def test_the_code_keeps_the_chosen_rules():
     pytest.importorskip('ruff')
     done = run('ruff', 'check', '--no-cache', '--output-format', 'concise', '.')
     assert done.returncode == 0, done.stdout
+
+
+def test_files_that_are_named_exist():
+    """Tests, benchmarks and launch scripts, wherever a page, a comment or a message names one; NAME stands for any."""
+    named = re.compile(r'(?<![\w/.-])(?:\./)?'
+                       r'((?:tests|benchmarks|launch|configs|constraints)/[\w/]+\.(?:py|sh|txt|md|json))\b')
+    places = [ROOT / 'README.md', *ROOT.glob('*.txt'), *ROOT.glob('*.toml'), *ROOT.glob('C*.md'),
+              *(f for folder in ('docs', 's4mim_jax', 'configs', 'launch', 'constraints') for kind in ('md', 'py', 'sh', 'txt')
+                for f in (ROOT / folder).rglob(f'*.{kind}'))]
+    found = [(place, name) for place in places for name in named.findall(place.read_text())]
+    assert len(found) > 50
+    lost = {f'{place.relative_to(ROOT)}: {name}' for place, name in found
+            if not Path(name).stem.isupper() and not (ROOT / name).exists()}
+    assert not lost
