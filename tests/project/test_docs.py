@@ -52,8 +52,8 @@ def test_files_that_are_named_exist():
     named = re.compile(r'(?<![\w/.-])(?:\./)?'
                        r'((?:tests|benchmarks|launch|configs|constraints)/[\w/]+\.(?:py|sh|txt|md|json))\b')
     places = [ROOT / 'README.md', *ROOT.glob('*.txt'), *ROOT.glob('*.toml'), *ROOT.glob('C*.md'),
-              *(f for folder in ('docs', 's4mim_jax', 'configs', 'launch', 'constraints') for kind in ('md', 'py', 'sh', 'txt')
-                for f in (ROOT / folder).rglob(f'*.{kind}'))]
+              *(file for folder in ('docs', 's4mim_jax', 'configs', 'launch', 'constraints')
+                for kind in ('md', 'py', 'sh', 'txt') for file in (ROOT / folder).rglob(f'*.{kind}'))]
     found = [(place, name) for place in places for name in named.findall(place.read_text())]
     assert len(found) > 50
     lost = {f'{place.relative_to(ROOT)}: {name}' for place, name in found
