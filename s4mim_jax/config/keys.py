@@ -114,6 +114,7 @@ def base() -> ml_collections.ConfigDict:
         window=3, connectivity=8, neighbors=1,  # side of the window; 4 | 8; neighbours folded in, strongest first
         decay=config_dict.placeholder(float),  # rate of exp(-rate * distance); None = weight 1
         coherence=(),  # refinement=coherence: a share a class; () = estimated from the labelled masks
+        normalizer='valid',  # of losses on pseudo-labels: valid | kept | kept_squared, see terms/cross_entropy.py
         matched='none',  # controls: none | unrefined | single_scale, see pseudo_labels/selection.py
     ))
     # Masks of the masked views. Beside these keys each mask of the table of views has its NAME_kind, grid | freeform,

@@ -24,6 +24,7 @@ CHOICES = {
     'method.selection.scope': ('global', 'image'),
     'method.selection.resolution': ('logits', 'full'),
     'method.selection.connectivity': (4, 8),
+    'method.selection.normalizer': ('valid', 'kept', 'kept_squared'),
     'method.selection.matched': ('none', 'unrefined', 'single_scale'),
     'method.masks.statistics': ('batch', 'running'),
     'method.masks.loss_on': ('all', 'visible', 'hidden'),
