@@ -11,7 +11,9 @@ FORMER = {
     'encoder_sizes': 'config.encoder_sizes', 'hardware': 'planning.hardware', 'training.memory': 'planning.memory',
     'predictor': 'prediction.predictor', 'loading': 'prediction.loading', 'exported': 'prediction.exported',
     'pseudo_label_files': 'prediction.pseudo_label_files', 'prediction_files': 'prediction.files',
-    'training.progress': 'runs.throughput',
+    'training.progress': 'runs.throughput', 'training.scene': 'training.forward', 'views.keys': 'views.randomness',
+    'views.scenes': 'views.build', 'models.positions': 'models.feature_grid',
+    'pseudo_labels.partition': 'pseudo_labels.dynamic_threshold',
     **{f'training.{name}': f'runs.{name}' for name in (
         'loop', 'feed', 'signals', 'run_folder', 'checkpoints', 'storage', 'monitoring', 'panels', 'class_weights',
         'coherence', 'fine_tune')},

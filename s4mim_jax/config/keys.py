@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from s4mim_jax import terms
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.extensions import extensions
-from s4mim_jax.views.table import VIEWS, table
+from s4mim_jax.views.table import VIEWS, views_of
 
 
 def base() -> ml_collections.ConfigDict:
@@ -182,14 +182,14 @@ def adopt(config, *modules: str) -> None:
             if f'{module.__name__}' not in new:
                 continue
             if not hasattr(module, 'loss') and not hasattr(module, 'VIEWS'):
-                raise InputError(f'--config.method.modules: {module.__name__} has neither a function loss(scene), '
+                raise InputError(f'--config.method.modules: {module.__name__} has neither a function loss(forward), '
                                  'which makes a term of it, nor VIEWS')
             for row in getattr(module, 'VIEWS', ()):
                 if row.mask:
                     method.masks.update(mask_keys(row))
             if hasattr(module, 'loss'):
                 _place(method, terms.keys(name, module))
-    table(method)  # raises where two views have one name
+    views_of(method)  # raises where two views have one name
 
 
 def _place(method, keys) -> None:

@@ -7,7 +7,7 @@ from s4mim_jax.config.keys import base
 from s4mim_jax.config.methods import WEIGHTINGS
 from s4mim_jax.data.files.pixel_format import pixel_format
 from s4mim_jax.terms import weights
-from s4mim_jax.views.table import table
+from s4mim_jax.views.table import views_of
 
 CHOICES = {
     'precision': ('auto', 'float32', 'bfloat16'),
@@ -100,7 +100,7 @@ def validate(config) -> None:
                              f'name a weights file, or set --config.model.{key}=false')
     if not terms.active(config.method):
         raise InputError('every loss term of config.method has weight 0: nothing to train\n'
-                         f'terms: {", ".join(terms.table(config.method))}')
+                         f'terms: {", ".join(terms.terms_of(config.method))}')
     if config.method.complementary_dropout and config.method.consistency and config.method.strong_views != 2:
         _refuse(config, 'method.complementary_dropout', 'needs method.strong_views=2')
     if config.partition == 'shard_map' and config.mesh.fsdp > 1:
@@ -109,7 +109,7 @@ def validate(config) -> None:
 
 def _validate_terms(config) -> None:
     """The keys that terms bring, and the views that they ask for."""
-    for name, term in terms.table(config.method).items():
+    for name, term in terms.terms_of(config.method).items():
         for dotted, key in terms.keys(name, term).items():
             fault = key.fault(read(config, f'method.{dotted}'))
             if fault:
@@ -120,10 +120,10 @@ def _validate_terms(config) -> None:
         if points and config.method[f'{name}_ramp']:
             _refuse(config, f'method.{name}_ramp', f'method.{name}_schedule says already how the weight changes')
     for name, term in terms.active(config.method).items():
-        unknown = [view for view in term.needs(config.method) if view not in table(config.method)]
+        unknown = [view for view in term.needs(config.method) if view not in views_of(config.method)]
         if unknown:
             raise InputError(f'the term {name} needs the view {unknown[0]!r}, which the table of views does not have\n'
-                             f'valid: {", ".join(table(config.method))}')
+                             f'valid: {", ".join(views_of(config.method))}')
 
 
 def _validate_pixels(config) -> None:
@@ -141,7 +141,7 @@ def _validate_pixels(config) -> None:
 
 def _validate_slots(config) -> None:
     """The teacher and the selection slot, and which masked copies are asked for."""
-    rows = table(config.method)
+    rows = views_of(config.method)
     copies, strong = rows.copies, len(rows.strong)
     if not 1 <= config.method.strong_views <= strong:
         _refuse(config, 'method.strong_views', f'1 to {strong}, the strong views of the table of views')

@@ -34,7 +34,7 @@ def measure(config) -> Timing:
     source = data.open_source(config.data)
     split = data.training_split(source, config.data.split, config.seed)
     config = with_class_weights(config, source, split.labeled)
-    mesh, unlabeled = make_mesh(config), passes.plan(config.method).unlabeled
+    mesh, unlabeled = make_mesh(config), passes.passes_of(config.method).unlabeled
     check_batch(config, mesh.size, unlabeled)
     state = create_state(config, source.num_classes, mesh)
     tables = data.check_samples(source, split.labeled + (split.unlabeled if unlabeled else ()))

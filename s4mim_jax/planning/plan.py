@@ -43,7 +43,7 @@ def make_plan(config, where: topologies.Slice | None = None, *, batch_per_device
         size = batch_per_device * len(devices)
         config.batch.update(labeled=size, unlabeled=size)
     validate(config)
-    planned = passes.plan(config.method)
+    planned = passes.passes_of(config.method)
     config = with_precision(config, platform=devices[0].platform)
     mesh = make_mesh(config, devices)
     check_batch(config, mesh.size, planned.unlabeled)

@@ -58,7 +58,7 @@ class _Run:
     def __init__(self, config, workdir, stop, held):
         self.began, self.first_step = time.perf_counter(), None
         self.config, self.stop = config, stop
-        self.passes = passes.plan(config.method)
+        self.passes = passes.passes_of(config.method)
         # Everything that can be wrong is looked at before anything is written.
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
@@ -216,7 +216,7 @@ class _Run:
             step = step.lower(self.state, batch).compile()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
-                     'passes': passes.table(self.config)}
+                     'passes': passes.pass_costs(self.config)}
         self._say(f'compiled in {seconds:.1f} s' + (f'; {used / 2**30:.2f} GiB a device' if used else ''))
         if self.mesh.size > 1:
             found = hlo.collectives(step)

@@ -10,7 +10,7 @@ from s4mim_jax import models
 from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.training.state import TrainState, abstract_state, assemble, head_parameters
-from s4mim_jax.views.keys import stream
+from s4mim_jax.views.randomness import stream
 
 
 def initial_variables(config, num_classes: int) -> dict:

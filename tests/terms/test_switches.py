@@ -16,10 +16,10 @@ from s4mim_jax.config import base
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.terms.class_wise_mim import pixel_decoder, reconstructed
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.passes import plan
-from s4mim_jax.training.scene import compose_scene
+from s4mim_jax.training.forward import forward_pass
+from s4mim_jax.training.passes import passes_of
 from s4mim_jax.training.step import _value
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.randomness import StepRandomness
 
 
 def leaves(tree):
@@ -210,16 +210,16 @@ def observe(config):
     with_partner = config.copy_and_resolve_references()
     with_partner.method.cutmix.partner = 'independent'  # the same bytes, whether the partner is looked at or not
     batch = jax.tree.map(jnp.asarray, tiny.batch(with_partner))
-    scene, _ = compose_scene(model, config, plan(config.method), Collectives(), student | {'params': params}, teacher,
-                             batch, Draws(jnp.uint32(0), jnp.int32(4)))
-    decoded = reconstructed(scene) if config.method.class_wise_mim else {}
+    forward, _ = forward_pass(model, config, passes_of(config.method), Collectives(), student | {'params': params},
+                              teacher, batch, StepRandomness(jnp.uint32(0), jnp.int32(4)))
+    decoded = reconstructed(forward) if config.method.class_wise_mim else {}
     seen = {f'{kind}/{name}': value for kind, values in (
-        ('image', scene.images), ('logits', scene.logits), ('reconstructed', decoded),
-        ('visible', {name: copy.visible for name, copy in scene.masked.items()}),
-        ('part', {name: copy.part for name, copy in scene.masked.items()}),
-        ('loss', {name: _value(term.loss(scene), Collectives())
+        ('image', forward.images), ('logits', forward.logits), ('reconstructed', decoded),
+        ('visible', {name: copy.visible for name, copy in forward.masked.items()}),
+        ('part', {name: copy.class_region for name, copy in forward.masked.items()}),
+        ('loss', {name: _value(term.loss(forward), Collectives())
                   for name, term in terms.active(config.method).items()})) for name, value in values.items()}
-    for view, target in scene.targets.items():
+    for view, target in forward.targets.items():
         seen |= {f'target/{view}/{field}': getattr(target, field) for field in ('label', 'kept', 'confidence')}
     return jax.device_get(seen)
 

@@ -51,7 +51,7 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
     """
     from s4mim_jax.training import passes
     source = open_source(config.data)
-    unlabeled = passes.plan(config.method).unlabeled
+    unlabeled = passes.passes_of(config.method).unlabeled
     groups, needed, problems = {'train': source.splits['train']}, {config.eval.split}, []
     split = None
     try:
