@@ -21,7 +21,8 @@ FORMER = {
         'ade20k', 'camvid', 'cityscapes', 'coco', 'folder', 'voc', 'tfds_known')},
     'data.tfds_reader': 'data.readers.tfds',
     **{f'data.{name}': f'data.files.{name}' for name in (
-        'images', 'tiff', 'mask_colors', 'pixel_format', 'facts', 'walk')},
+        'images', 'tiff', 'mask_colors', 'pixel_format')},
+    'data.facts': 'data.files.image_info', 'data.walk': 'data.files.scan', 'data.shape_plan': 'data.shape_buckets',
 }
 
 

@@ -61,7 +61,7 @@ def base() -> ml_collections.ConfigDict:
         value_range=config_dict.placeholder(tuple),  # raw (low, high) -> 0, 255; None = 8-bit values as they are
         mean=config_dict.placeholder(tuple),  # a channel, in 0..1 of that range; None = ImageNet's
         std=config_dict.placeholder(tuple),  # likewise
-        cache=True,  # keep the result of the pre-training walk over the files
+        cache=True,  # keep the result of the scan of the files before training
     ))
 
     config.views = ml_collections.ConfigDict(dict(

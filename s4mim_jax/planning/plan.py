@@ -14,7 +14,7 @@ from s4mim_jax.parallel.hlo import KINDS
 from s4mim_jax.planning import dataset, memory, report, topologies
 from s4mim_jax.planning.memo import Memo
 from s4mim_jax.planning.program import OutOfMemory, Program, compile_step
-from s4mim_jax.planning.run_facts import run_facts
+from s4mim_jax.planning.run_description import run_description
 from s4mim_jax.planning.time_model import FORMULA, HOP_SECONDS, StepTime, step_time
 from s4mim_jax.training import passes
 
@@ -54,7 +54,7 @@ def make_plan(config, where: topologies.Slice | None = None, *, batch_per_device
     hosts = len({device.process_index for device in devices})
     plan = {'devices': {'count': len(devices), 'kind': devices[0].device_kind, 'platform': devices[0].platform,
                         'topology': where and where.name, 'cloud_name': where and where.cloud_name, 'hosts': hosts}}
-    plan |= run_facts(config, known, mesh, hosts)
+    plan |= run_description(config, known, mesh, hosts)
     say(report.before(plan, passes.describe(config)))
     say(f'compiling for {len(devices)} {"chips" if where else "device(s)"} ... (minutes for large networks)')
     memo = Memo(kept, where.name) if where and kept else None

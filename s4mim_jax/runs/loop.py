@@ -110,8 +110,8 @@ class _Run:
         if self.main:
             self._describe()
         self.monitor = Monitor(self.folder, self.completed, self.writers, config.to_dict()) if self.main else None
-        looks = config.log.images or watch.any_by_class(self.passes, config.method)  # at pictures, or only to count
-        self.look = panels.make_look(config, self.source.num_classes, self.mesh) if looks else None
+        wanted = config.log.images or watch.any_by_class(self.passes, config.method)  # pictures, or counts only
+        self.snapshot = panels.make_snapshot(config, self.source.num_classes, self.mesh) if wanted else None
         self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
         self.progress = Progress(self.completed, config.total_steps, config.batch.labeled +
                                  (config.batch.unlabeled if self.passes.unlabeled else 0))
@@ -172,7 +172,7 @@ class _Run:
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = self._agreed_signal(log or evaluate or save)
             if evaluate or save or stop:
-                self._look_at_metrics()
+                self._collect_metrics()
                 self.progress.pause()
                 if evaluate:
                     save |= self._evaluate(batch)
@@ -226,8 +226,8 @@ class _Run:
         memory.check_compiled(self.config, used)
         return step
 
-    def _look_at_metrics(self) -> None:
-        """Waits for the steps since the last look, in order, and adds up their metrics."""
+    def _collect_metrics(self) -> None:
+        """Waits for the steps since the last call, in order, and adds up their metrics."""
         waiting, self.waiting = jax.device_get(self.waiting), []
         first = self.completed - len(waiting) + 1
         for number, metrics in enumerate(waiting, first):
@@ -244,7 +244,7 @@ class _Run:
                          'try a lower --config.optimizer.learning_rate or --config.optimizer.clip_norm=1.0')
 
     def _log(self) -> None:
-        self._look_at_metrics()
+        self._collect_metrics()
         self.shown = time.monotonic()
         self.progress.pause()
         means = self.sums.take()
@@ -303,8 +303,8 @@ class _Run:
             print(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
                   f'{", best so far" if best else ""}), {result["images"]} images in '
                   f'{time.perf_counter() - started:.1f} s', flush=True)
-        if self.look is not None:
-            seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
+        if self.snapshot is not None:
+            seen, counts = jax.device_get(self.snapshot(self.state, batch, self.completed))
             if self.monitor:
                 for name, picture in panels.draw(
                         seen, self.source.palette, self.passes.table.values()).items():

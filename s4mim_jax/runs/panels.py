@@ -23,8 +23,8 @@ NAMES = {'x': 'image', 'w': 'weak view', 's1': 'strong view', 's2': 'strong view
 TITLE = 14  # pixels of height for the names of columns
 
 
-def make_look(config, num_classes: int, mesh) -> Callable:
-    """Compiles `look(state, batch, step)` -> (pictures, counts).
+def make_snapshot(config, num_classes: int, mesh) -> Callable:
+    """Compiles `snapshot(state, batch, step)` -> (pictures, counts).
 
     pictures, of the first `log.images` images: x, x_label, x_prediction and, with unlabelled terms, w,
     w_label, w_kept, with a refinement w_unrefined, and the strong view s1 with its mixed target
@@ -39,7 +39,7 @@ def make_look(config, num_classes: int, mesh) -> Callable:
     count = min(config.log.images, config.batch.labeled,
                 config.batch.unlabeled if passes.unlabeled else config.batch.labeled)
 
-    def look(state, batch, step):
+    def snapshot(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
         forward, _ = forward_pass(model, config, passes, collectives, variables, state.ema, batch,
                                  StepRandomness(state.seed, step), state.terms)
@@ -49,11 +49,11 @@ def make_look(config, num_classes: int, mesh) -> Callable:
             seen[f'{LABELED}_prediction'] = jnp.argmax(logits, axis=-1)
         return seen, watch.by_class(forward, batch, num_classes)
 
-    return jax.jit(look, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
+    return jax.jit(snapshot, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
 
 
 def pictures(forward, data, count: int) -> dict[str, jax.Array]:
-    """What a Forward holds of `make_look`'s pictures, all but x_prediction; of the first `count` images.
+    """What a Forward holds of `make_snapshot`'s pictures, all but x_prediction; of the first `count` images.
 
     Images are u8 [N, H, W, 3], labels and predictions integer [N, H, W], the rest bool [N, H, W].
     data: `config.data`, for its statistics.
@@ -86,7 +86,7 @@ def pictures(forward, data, count: int) -> dict[str, jax.Array]:
 def draw(seen: dict, palette: np.ndarray, rows=VIEWS) -> dict[str, np.ndarray]:
     """Pictures u8 [H, W, 3] by name, a row an image, columns in the order below; a name without columns is left out.
 
-    seen: `make_look`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
+    seen: `make_snapshot`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
     pixels that are not kept striped. rows: of the table of views, which says where a view is shown. The first row of a
     picture holds the names of its columns.
 

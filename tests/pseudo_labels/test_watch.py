@@ -127,7 +127,7 @@ def test_counts_do_not_depend_on_the_pictures(monkeypatch):
     state, mesh, found = create_state(config, tiny.CLASSES), make_mesh(config, jax.devices()[:1]), {}
     for images in (0, 2):
         config.log.images = images
-        seen, found[images] = panels.make_look(config, tiny.CLASSES, mesh)(state, tiny.batch(config), 3)
+        seen, found[images] = panels.make_snapshot(config, tiny.CLASSES, mesh)(state, tiny.batch(config), 3)
         assert bool(seen) == bool(drawn) == bool(images)
     assert panels.draw({}, np.zeros((5, 3), np.uint8)) == {}
     assert found[0].keys() == found[2].keys() == {
@@ -159,7 +159,7 @@ def test_an_evaluation_without_pictures_still_logs_the_counts(monkeypatch, metho
     counts = {'kept': (np.array([1, 0]), np.array([4, 0]))}
     picture = {'x': np.zeros((1, 2, 2, 3), np.uint8)} | {name: np.zeros((1, 2, 2), int) for name in (
         'x_label', 'x_prediction')}
-    monkeypatch.setattr(loop.panels, 'make_look', lambda config, classes, mesh: lambda *arguments: (
+    monkeypatch.setattr(loop.panels, 'make_snapshot', lambda config, classes, mesh: lambda *arguments: (
         picture if config.log.images else {}, counts))
     result = {'miou': 0.5, 'pixel_accuracy': 0.5, 'iou': {}, 'images': 1}
     monkeypatch.setattr(loop.evaluation, 'make_evaluator', lambda *arguments: lambda *given: result)

@@ -11,7 +11,7 @@ from s4mim_jax.training.optimizer import base_learning_rate
 from s4mim_jax.training.state import abstract_state
 
 
-def run_facts(config, dataset: Dataset, mesh, hosts: int) -> dict:
+def run_description(config, dataset: Dataset, mesh, hosts: int) -> dict:
     """Parameters, passes, batch, learning rate, schedule, input and state, as the JSON of a plan holds them.
 
     Args:
