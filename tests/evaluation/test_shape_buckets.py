@@ -131,7 +131,7 @@ def test_images_of_one_size_share_batches_as_before(compiled):
     ours(images)
     before = len(compiled)
     ours(images)
-    assert len(compiled) == before <= 2 and ours._see.padded.func._cache_size() == 0
+    assert len(compiled) == before <= 2 and ours._network.padded.func._cache_size() == 0
 
 
 def test_sliding_works_off_windows_where_sizes_are_many(compiled):
