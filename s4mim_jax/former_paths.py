@@ -15,8 +15,8 @@ FORMER = {
     'views.scenes': 'views.build', 'models.positions': 'models.feature_grid',
     'pseudo_labels.partition': 'pseudo_labels.dynamic_threshold',
     **{f'training.{name}': f'runs.{name}' for name in (
-        'loop', 'feed', 'signals', 'run_folder', 'checkpoints', 'storage', 'monitoring', 'panels', 'class_weights',
-        'coherence', 'fine_tune')},
+        'loop', 'feed', 'signals', 'run_folder', 'checkpoints', 'storage', 'monitoring', 'panels', 'fine_tune')},
+    **{f'training.{name}': f'planning.{name}' for name in ('class_weights', 'coherence')},
     **{f'data.{name}': f'data.readers.{name}' for name in (
         'ade20k', 'camvid', 'cityscapes', 'coco', 'folder', 'voc', 'tfds_known')},
     'data.tfds_reader': 'data.readers.tfds',

@@ -16,11 +16,11 @@ from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.parallel import check_batch, hlo, make_mesh, processes
 from s4mim_jax.planning import memory
+from s4mim_jax.planning.resolve import resolve
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
-from s4mim_jax.runs.resolve import resolve
 from s4mim_jax.runs.signals import StopRequest
 from s4mim_jax.runs.start_text import start_text
 from s4mim_jax.runs.throughput import Progress

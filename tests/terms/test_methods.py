@@ -138,6 +138,11 @@ def test_s4mc_is_at_full_resolution_as_released():
     assert shapes.get_config('s4mc').method.selection.resolution == 'full'
 
 
-def test_every_term_is_active_somewhere():
+# A term beside them may still have no method.
+PUBLISHED = {'supervised', 'consistency', 'feature_perturbation', 'masked_consistency', 'masked_supervision',
+             'similarity', 'semantic_mim', 'class_wise_mim', 'feature_aggregation'}
+
+
+def test_every_term_of_the_papers_is_active_somewhere():
     seen = {name for method in METHODS for name in terms.active(shapes.get_config(method).method)}
-    assert seen == set(terms.TERMS)
+    assert PUBLISHED <= seen <= set(terms.TERMS)

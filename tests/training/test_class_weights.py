@@ -13,7 +13,7 @@ from s4mim_jax import terms
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import Collectives, make_mesh
-from s4mim_jax.runs.class_weights import balanced, with_class_weights
+from s4mim_jax.planning.class_weights import balanced, with_class_weights
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.step import _value
 
