@@ -69,7 +69,7 @@ def test_a_circle_would_be_found():
 
 # Rooms from below: each may import itself, the ground and what stands beside it here. The ground is the part of
 # `config` that everybody may stand on; the rest of it reads the terms' own keys and belongs to the command lines.
-GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions')
+GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions', 'terminal')
 ALLOWED = {
     'ground': '',
     'parallel': '',
