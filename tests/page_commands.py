@@ -11,7 +11,7 @@ PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md',
          *(page for page in sorted((ROOT / 'docs').glob('*.md')) if page.name != LIST)]
 OURS = tuple(path.stem for path in (ROOT / 's4mim_jax').glob('*.py') if "'__main__'" in path.read_text())
 # What a line begins with that is typed into a shell.
-PROGRAMS = ('python pip bash sh source export unset cp mv rm mkdir cd ln tar unzip curl wget git docker kubectl gcloud gsutil '
+PROGRAMS = ('python pip bash sh source export unset cp mv rm mkdir cd ln tar unzip curl wget git docker kubectl gcloud '
             'sky sbatch srun scancel mkdocs tensorboard jupyter pytest ruff uv conda nvidia-smi taskset env').split()
 _TYPED = re.compile(r'(?:\$ )?((?:[A-Z_][A-Z_0-9]*=(?:\S+) +)*)(\S+)')
 
