@@ -10,6 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
+from s4mim_jax.config import terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.files.left_out import as_lines
@@ -119,9 +120,10 @@ class _Run:
             return self._run()
         except _NonFinite as error:
             if self.main:
-                print(f'error: {error}', file=sys.stderr, flush=True)
+                terminal.say(f'error: {error}', sys.stderr)
             return NON_FINITE
         finally:
+            terminal.end()
             self.checkpoints.close()
             if self.monitor:
                 self.monitor.close()
@@ -172,6 +174,7 @@ class _Run:
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = self._agreed_signal(log or evaluate or save)
             if evaluate or save or stop:
+                terminal.end()  # the last line of progress before a score stays
                 self._collect_metrics()
                 self.progress.pause()
                 if evaluate:
@@ -254,10 +257,10 @@ class _Run:
         if self.monitor:
             self.monitor.scalars(self.completed, 'train', means)
             self.monitor.rates(self.completed, self.progress.rates())
-            print(self.progress.line(means), flush=True)
+            terminal.show(self.progress.line(means, terminal.width(sys.stdout)))
             warning = advice.few_kept(self.config, self.completed, means.get('pseudo_label/kept'))
             if warning and not self.warned:
-                print(warning, flush=True)
+                terminal.say(warning)
             self.warned |= bool(warning)
         self.progress.begin()
 
@@ -272,7 +275,7 @@ class _Run:
             self.progress.pause()
             sums = Sums({})
             sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
-            print(self.progress.line(sums.take()), flush=True)
+            terminal.show(self.progress.line(sums.take(), terminal.width(sys.stdout)))
             self.progress.begin()
 
     def _compare_weights(self) -> None:
@@ -301,9 +304,9 @@ class _Run:
             values = {'miou': result['miou'], 'pixel_accuracy': result['pixel_accuracy']}
             values |= {f'iou/{name}': value for name, value in result['iou'].items()}
             self.monitor.scalars(self.completed, self.config.eval.split, values, weights=weights)
-            print(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
-                  f'{", best so far" if best else ""}), {result["images"]} images in '
-                  f'{time.perf_counter() - started:.1f} s', flush=True)
+            terminal.say(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
+                         f'{", best so far" if best else ""}), {result["images"]} images in '
+                         f'{time.perf_counter() - started:.1f} s')
         if self.snapshot is not None:
             seen, counts = jax.device_get(self.snapshot(self.state, batch, self.completed))
             if self.monitor:
@@ -343,7 +346,7 @@ class _Run:
 
     def _say(self, text: str) -> None:
         if self.main:
-            print(text, flush=True)
+            terminal.say(text)
 
 
 class _NonFinite(Exception):
