@@ -50,7 +50,7 @@ def filtered_cross_entropy(logits: jax.Array, target) -> Ratio:
     return Ratio(jnp.sum(loss * target.kept), jnp.sum(target.valid, dtype=jnp.int32))
 
 
-def pseudo_label_loss(scene, logits: jax.Array, target) -> Ratio:
+def pseudo_label_loss(forward, logits: jax.Array, target) -> Ratio:
     """Cross-entropy of the kept pixels against pseudo-labels, divided as `method.selection.normalizer` says.
 
     valid: by the valid pixels, see `filtered_cross_entropy` (UniMatch, and S4MC's later code). kept: by the kept ones.
@@ -58,14 +58,14 @@ def pseudo_label_loss(scene, logits: jax.Array, target) -> Ratio:
     at first: what they weigh together then grows and does not shrink with what is left out.
 
     Args:
-      scene: reads method and, for kept_squared, collectives. logits, target: as in `filtered_cross_entropy`.
+      forward: reads method and, for kept_squared, collectives. logits, target: as in `filtered_cross_entropy`.
     """
-    normalizer = scene.method.selection.normalizer
+    normalizer = forward.method.selection.normalizer
     if normalizer == 'valid':
         return filtered_cross_entropy(logits, target)
     total, valid = filtered_cross_entropy(logits, target)
     kept = jnp.sum(target.kept, dtype=jnp.int32)
     if normalizer == 'kept_squared':
-        everywhere = scene.collectives.sum((valid, kept))  # the share of the whole batch, not of a device's
+        everywhere = forward.collectives.sum((valid, kept))  # the share of the whole batch, not of a device's
         total = total * (everywhere[0] / jnp.maximum(everywhere[1], 1))
     return Ratio(total, kept)
