@@ -35,7 +35,7 @@ def few_kept(config, completed: int, kept: float | None) -> str | None:
     Args:
       config: whole config. completed: updates so far. kept: share of the valid pixels that passed, None = not counted.
     """
-    learns = passes.plan(config.method).unlabeled and config.method.selection.threshold == 'confidence'
+    learns = passes.passes_of(config.method).unlabeled and config.method.selection.threshold == 'confidence'
     if kept is None or not learns or kept >= FEW_KEPT or completed < AFTER * config.total_steps:
         return None
     return (f'warning: {100 * kept:.0f} % of the pseudo-label pixels reach method.tau={config.method.tau:g}, so the '
