@@ -61,7 +61,15 @@ def pytest_ignore_collect(collection_path, config):
     return True if asked and collection_path.suffix == '.py' and not _core(collection_path) else None
 
 
+# Files that take minutes begin first, so that the workers, each with whole files, end together.
+LONG = ('pairs', 'interrupted_saves', 'gpu_suite', 'step', 'quickstart', 'processes', 'installed', 'tutorial', 'onnx',
+        'padded_images', 'collectives', 'vit_steps', 'train', 'switches', 'predict', 'export', 'import_parity',
+        'dinov3_parity', 'python_api', 'tiled')
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if _core(item.path):
             item.add_marker('core')
+    rank = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem.removeprefix('test_'), len(LONG)))  # stable: the others stay

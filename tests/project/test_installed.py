@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked_runs import QUICK_COMPILES
 from PIL import Image
 
 from s4mim_jax.config.command_line import load_config
@@ -93,7 +94,7 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
         assert f's4mim_jax/configs/{path.relative_to(ROOT / "configs").as_posix()}' in names
     zipfile.ZipFile(wheel).extractall(installed)
     environment = {key: value for key, value in os.environ.items() if not key.startswith('S4MIM')}
-    environment |= {'PYTHONPATH': str(installed), 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}
+    environment |= {'PYTHONPATH': str(installed), 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES}
 
     def run(module, *arguments):
         done = subprocess.run([sys.executable, '-m', f's4mim_jax.{module}', *arguments], cwd=work, env=environment,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked_runs import QUICK_COMPILES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +18,7 @@ def test_quickstart_trains_both_scores_both_and_writes_pictures(tmp_path):
              '--config.batch.labeled=2', '--config.batch.unlabeled=2', '--config.log.images=1']
     done = subprocess.run([sys.executable, '-m', 's4mim_jax.quickstart', f'--output={tmp_path / "out"}', '--steps=2',
                            '--method=maskmatch,masks.w_ratio=0.5', *small],
-                          cwd=ROOT, env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''},
+                          cwd=ROOT, env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES},
                           capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     out = tmp_path / 'out'
