@@ -8,6 +8,7 @@ import time
 
 import jax
 from absl import flags
+from jax.experimental import multihost_utils
 
 from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.parallel.roll_call import RollCall
@@ -79,7 +80,9 @@ def _join(*arguments) -> None:
     silence = _FLAGS.heartbeat_timeout
     # The runtime's own limit is longer, so that ours can say who is missing.
     jax.distributed.initialize(*arguments, initialization_timeout=_FLAGS.join_timeout + 60,
-                               heartbeat_timeout_seconds=silence, shutdown_timeout_seconds=silence)
+                               heartbeat_timeout_seconds=silence,
+                               shutdown_timeout_seconds=max(silence, 60))  # interpreters end at their own pace
+    meet('joined')  # connects them while they are near each other in time
 
 
 def _check_port(port: int) -> None:
@@ -98,17 +101,32 @@ def several() -> bool:
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
+def meet(name: str) -> None:
+    """Waits for all processes, as long as they live; alone it does nothing.
+
+    For places that they reach at different times: a collective on CPU devices that were not yet connected with one
+    another gives up after 30 seconds, and compiling alone differs by more on busy hosts.
+
+    Args:
+      name: the place, the same in all.
+    """
+    if several():
+        multihost_utils.sync_global_devices(name)
+
+
 @contextlib.contextmanager
 def together(workdir: str | None = None):
     """Around the work of a run: an error of this process, or of another that this one notices, ends all.
 
-    Alone it does nothing. With others a process that fails ends at once, without the runtime's farewell, which
-    would wait for them; the others miss its heartbeat and end with a message that names it. A process
-    whose collective fails because another one is gone waits for that message. `workdir` receives the traceback of an
-    error that nobody has foreseen.
+    Alone it does nothing. With others they leave together: one that has less to do at the end waits for those that
+    still write, as long as they live, where the runtime's farewell would give them some seconds. One that fails ends
+    at once, without that farewell, which would wait for the others; these miss its heartbeat and end with a message
+    that names it. A process whose collective fails because another one is gone waits for that message. `workdir`
+    receives the traceback of an error that nobody has foreseen.
     """
     try:
         yield
+        meet('the end of a run')
     except InputError as error:
         if several():
             _leave(f'error: {error}', getattr(error, 'status', 2))

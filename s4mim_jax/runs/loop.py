@@ -14,7 +14,7 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.parallel import check_batch, hlo, make_mesh
+from s4mim_jax.parallel import check_batch, hlo, make_mesh, processes
 from s4mim_jax.planning import memory
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
@@ -224,6 +224,7 @@ class _Run:
             self._say('collectives of a step: ' + ', '.join(
                 f'{entry.count} {entry.kind} ({entry.bytes / 2**20:.2f} MiB a device)' for entry in found))
         memory.check_compiled(self.config, used)
+        processes.meet('the step is compiled')
         return step
 
     def _look_at_metrics(self) -> None:

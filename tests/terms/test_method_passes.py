@@ -8,6 +8,7 @@ import pytest
 import tiny
 import tiny_network
 from flax import linen as nn
+from jax.extend.core import jaxprs_in_params
 
 from configs import shapes
 from s4mim_jax import models
@@ -105,7 +106,7 @@ def products(jaxpr):
     """Numbers that convolutions and matrix products write, also those inside of other equations."""
     written = sum(equation.outvars[0].aval.size for equation in jaxpr.eqns
                   if equation.primitive.name in ('conv_general_dilated', 'dot_general'))
-    return written + sum(products(inner) for e in jaxpr.eqns for inner in jax.core.jaxprs_in_params(e.params))
+    return written + sum(products(inner) for e in jaxpr.eqns for inner in jaxprs_in_params(e.params))
 
 
 def test_terms_of_the_union_without_weight_compute_less():
