@@ -29,8 +29,8 @@ def world(tmp_path_factory):
     dataset = make_dataset(root / 'dataset')
 
     def arguments(workdir):
-        return ['--config=configs/shapes.py:fixmatch_ema', f'--workdir={workdir}', f'--config.data.dir={dataset}',
-                f'--config.total_steps={STEPS}', '--config.eval.every=5', '--config.checkpoint.every=1', *TINY,
+        return ['--config=configs/shapes.py:supervised,teacher.kind=ema', f'--workdir={workdir}',
+                f'--config.data.dir={dataset}', f'--config.total_steps={STEPS}', '--config.eval.every=5', '--config.checkpoint.every=1', *TINY,
                 '--config.model.output_stride=8', '--config.log.images=0']
 
     with Starter(root / 'cache') as starter:
