@@ -30,8 +30,8 @@ def world(tmp_path_factory):
 
     def arguments(workdir):
         return ['--config=configs/shapes.py:supervised,teacher.kind=ema', f'--workdir={workdir}',
-                f'--config.data.dir={dataset}', f'--config.total_steps={STEPS}', '--config.eval.every=5', '--config.checkpoint.every=1', *TINY,
-                '--config.model.output_stride=8', '--config.log.images=0']
+                f'--config.data.dir={dataset}', f'--config.total_steps={STEPS}', '--config.eval.every=5',
+                '--config.checkpoint.every=1', *TINY, '--config.model.output_stride=8', '--config.log.images=0']
 
     with Starter(root / 'cache') as starter:
         starter.start(arguments(root / 'whole'), root / 'whole.log')
