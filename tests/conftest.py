@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+from processor_time import pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401
+
 LIMIT = 2**31  # bytes of compiled programs that are kept; the oldest go first
 
 
