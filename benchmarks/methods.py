@@ -52,7 +52,7 @@ def row(config, run: dict) -> dict:
     temporary = run['step'].memory_analysis().temp_size_in_bytes
     return {'step_s': float(np.median(run['wall'])), 'step_cpu_s': float(np.median(run['cpu'])),
             'compile_s': run['compile_s'], 'gflop': run['gflop'], 'temporary_gib': temporary / 2**30,
-            'memory_gib': run['gib'], 'passes': passes.table(config)}
+            'memory_gib': run['gib'], 'passes': passes.pass_costs(config)}
 
 
 def table(result: dict) -> str:

@@ -109,7 +109,7 @@ def first_step(run: dict) -> None:
 def row(method: str, config, run: dict, reference: dict | None, ceiling: float, rounds: int) -> dict:
     """Figures of a run; the last `rounds` of it and of the reference were taken in turns."""
     step = float(np.median(run['wall']))
-    crops = config.batch.labeled + (config.batch.unlabeled if passes.plan(config.method).unlabeled else 0)
+    crops = config.batch.labeled + (config.batch.unlabeled if passes.passes_of(config.method).unlabeled else 0)
     rate = run['gflop'] * 1e9 / step
     ratio = float(np.median(np.divide(run['wall'][-rounds:], reference['wall'][-rounds:]))) if reference else None
     return {'method': method, 'encoder': config.model.encoder, 'precision': config.precision,
@@ -198,7 +198,7 @@ def main() -> int:
     try:
         grid = step_grid.configs(arguments)
         for config in (config for configs in grid.values() for config in configs.values()):
-            check_batch(config, len(devices), passes.plan(config.method).unlabeled)
+            check_batch(config, len(devices), passes.passes_of(config.method).unlabeled)
         return measure(grid, arguments, devices)
     except InputError as error:
         print(f'error: {error}', file=sys.stderr)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from s4mim_jax.config.command_line import load_config
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.keys import KEYS
 from s4mim_jax.config.precision import with_precision
-from s4mim_jax.config.validation import CHOICES, validate
+from s4mim_jax.config.validation import validate
 
 
 class Setting(NamedTuple):
@@ -58,8 +59,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def precisions(text: str) -> tuple[str, ...]:
     found = words(text)
-    if not set(found) <= set(CHOICES['precision']):
-        raise argparse.ArgumentTypeError(f'{text!r}: valid are {", ".join(CHOICES["precision"])}')
+    if not set(found) <= set(KEYS['precision'].choices):
+        raise argparse.ArgumentTypeError(f'{text!r}: valid are {", ".join(KEYS["precision"].choices)}')
     return found
 
 

@@ -45,7 +45,7 @@ def measure(config, num_classes: int, seconds: float, log_every: int) -> dict:
     Returns:
       steps, seconds, step_s, images_per_s, host_to_device_bytes (a step), loss (the last mean, to see that it trained).
     """
-    devices, semi = jax.local_devices(), passes.plan(config.method).unlabeled
+    devices, semi = jax.local_devices(), passes.passes_of(config.method).unlabeled
     check_batch(config, len(devices), semi)
     mesh = make_mesh(config, devices) if len(devices) > 1 else None  # as step.py: one compiled program for both
     state = create_state(config, num_classes, mesh)

@@ -143,31 +143,31 @@ def _artefact(config, settings: Settings, num_classes: int, arrays, size, platfo
     backend = BACKENDS[platform]
     values = _values(config, settings, num_classes, compute_dtype(config, backend), backend)
 
-    def see(arrays, images):
+    def network(arrays, images):
         return values(traverse_util.unflatten_dict(arrays, sep='/'), images)
 
     batch, = export.symbolic_shape('b')
     images = jax.ShapeDtypeStruct((batch, *size, settings.pixels.channels), jnp.uint8)
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
-    return export.export(jax.jit(see), platforms=[platform])(shapes, images).serialize()
+    return export.export(jax.jit(network), platforms=[platform])(shapes, images).serialize()
 
 
 def _values(config, settings: Settings, num_classes: int, dtype, platform: str):
     """(variables, uint8 [b, H, W, channels]) -> class values float32 [b, H, W, C] of the run's protocol."""
     module = models.build(config.model, num_classes, dtype=dtype, platform=platform)
     apply_fn = lambda variables, images: module.apply(variables, images, train=False).logits
-    look = window_values if settings.protocol.mode == 'sliding' else class_values
-    return lambda variables, images: look(apply_fn, variables, images, settings.protocol)
+    values = window_values if settings.protocol.mode == 'sliding' else class_values
+    return lambda variables, images: values(apply_fn, variables, images, settings.protocol)
 
 
 def _write_onnx(folder: Path, config, settings: Settings, model: dict, variables, sizes) -> None:
     """A file a size, and its line in `model`. Convolutions stay whole ('tpu'): their CPU forms are for XLA."""
-    see = _values(config, settings, len(model['classes']), jnp.float32, 'tpu')
+    network = _values(config, settings, len(model['classes']), jnp.float32, 'tpu')
     for height, width in sizes:
         file = f'{NETWORKS}/{height}x{width}{onnx_files.SUFFIX}'
         entry = {'platform': 'onnx', 'size': [height, width], 'file': file}
         facts = onnx_files.metadata({**model, 'networks': [entry]}, (height, width))
-        count = onnx_files.write(folder / file, lambda images: see(variables, images),
+        count = onnx_files.write(folder / file, lambda images: network(variables, images),
                                  (height, width, settings.pixels.channels), facts)
         model['networks'].append(entry)
         print(f'{file}: {count / 1e6:.1f} MB', flush=True)

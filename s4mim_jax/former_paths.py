@@ -11,15 +11,18 @@ FORMER = {
     'encoder_sizes': 'config.encoder_sizes', 'hardware': 'planning.hardware', 'training.memory': 'planning.memory',
     'predictor': 'prediction.predictor', 'loading': 'prediction.loading', 'exported': 'prediction.exported',
     'pseudo_label_files': 'prediction.pseudo_label_files', 'prediction_files': 'prediction.files',
-    'training.progress': 'runs.throughput',
+    'training.progress': 'runs.throughput', 'training.scene': 'training.forward', 'views.keys': 'views.randomness',
+    'views.scenes': 'views.build', 'models.positions': 'models.feature_grid',
+    'pseudo_labels.partition': 'pseudo_labels.dynamic_threshold',
     **{f'training.{name}': f'runs.{name}' for name in (
-        'loop', 'feed', 'signals', 'run_folder', 'checkpoints', 'storage', 'monitoring', 'panels', 'class_weights',
-        'coherence', 'fine_tune')},
+        'loop', 'feed', 'signals', 'run_folder', 'checkpoints', 'storage', 'monitoring', 'panels', 'fine_tune')},
+    **{f'training.{name}': f'planning.{name}' for name in ('class_weights', 'coherence')},
     **{f'data.{name}': f'data.readers.{name}' for name in (
         'ade20k', 'camvid', 'cityscapes', 'coco', 'folder', 'voc', 'tfds_known')},
     'data.tfds_reader': 'data.readers.tfds',
     **{f'data.{name}': f'data.files.{name}' for name in (
-        'images', 'tiff', 'mask_colors', 'pixel_format', 'facts', 'walk')},
+        'images', 'tiff', 'mask_colors', 'pixel_format')},
+    'data.facts': 'data.files.image_info', 'data.walk': 'data.files.scan', 'data.shape_plan': 'data.shape_buckets',
 }
 
 

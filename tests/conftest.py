@@ -49,8 +49,9 @@ def pytest_sessionfinish(session):
 
 # What the platform may change: views, pseudo-labels, terms, the step and where it runs. `launch/test.sh core` runs
 # them; launch/matrix.sh does for each pair of Python and JAX.
-CORE = ('blur', 'collectives', 'color', 'cutmix', 'hue', 'masked_terms', 'masked_views', 'partition', 'positions',
-        'pseudo_labels', 'refinement', 'roundings', 'selection', 'step', 'teacher', 'terms', 'views_in_step')
+CORE = ('blur', 'collectives', 'color', 'cutmix', 'dynamic_threshold', 'feature_grid', 'hue', 'masked_terms',
+        'masked_views', 'pseudo_labels', 'refinement', 'roundings', 'selection', 'step', 'teacher', 'terms',
+        'views_in_step')
 
 
 def _core(path):

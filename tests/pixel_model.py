@@ -5,10 +5,10 @@ import numpy as np
 
 from s4mim_jax.models import Outputs, resize_bilinear
 from s4mim_jax.parallel import Collectives
-from s4mim_jax.training.passes import plan
-from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.views import scenes
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.training.forward import forward_pass
+from s4mim_jax.training.passes import passes_of
+from s4mim_jax.views import build
+from s4mim_jax.views.randomness import StepRandomness
 
 CLASSES = 5
 
@@ -34,7 +34,7 @@ def random_variables(seed):
 
 
 def compose(monkeypatch, config, variables, teacher, batch):
-    """The first step's scene, without photometric changes, which would take most of the time."""
-    monkeypatch.setattr(scenes, 'photometric', lambda keys, images, config: images)
-    return compose_scene(PixelModel(), config, plan(config.method), Collectives(), variables, teacher, batch,
-                         Draws(config.seed, 0))[0]
+    """The first step's forward, without photometric changes, which would take most of the time."""
+    monkeypatch.setattr(build, 'photometric', lambda keys, images, config: images)
+    return forward_pass(PixelModel(), config, passes_of(config.method), Collectives(), variables, teacher, batch,
+                         StepRandomness(config.seed, 0))[0]

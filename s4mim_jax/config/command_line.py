@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from s4mim_jax.config import shipped
+from s4mim_jax.config import shipped, terminal
 from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.config.extensions import module_names
 from s4mim_jax.config.overrides import assign
@@ -88,6 +88,7 @@ def _guard(parse):
 
 
 def _fail(error, status: int | None = None) -> int:
+    terminal.end()
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     print(f'error: {error}', file=sys.stderr, flush=True)

@@ -13,10 +13,10 @@ import ml_collections
 from s4mim_jax.config import recipes, shipped
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.extensions import module_names
-from s4mim_jax.config.keys import adopt
+from s4mim_jax.config.keys import KEYS, adopt
 from s4mim_jax.config.overrides import assign
 
-WEIGHTINGS = ('added', 'equal')
+WEIGHTINGS = KEYS['method.weighting'].choices
 
 
 def compose(config, argument: str | None, file: str, default: str = 'unimatch', *, published=None, training=None):

@@ -15,7 +15,7 @@ import numpy as np
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data import geometry
-from s4mim_jax.data.check import Table
+from s4mim_jax.data.check import SampleTable
 from s4mim_jax.data.files import tiff
 from s4mim_jax.data.files.images import decode_image, fit_bands
 from s4mim_jax.data.mask_meaning import read_labels
@@ -26,7 +26,7 @@ _KINDS = ('jpeg', 'png8', 'other', 'tiff')  # the branches of `_decode_window`
 _DIRECT = (1, 3, 4)  # channels that TensorFlow decodes
 
 
-def decoded_bytes(samples: Sequence[Sample], table: Table, channels: int = 3) -> int:
+def decoded_bytes(samples: Sequence[Sample], table: SampleTable, channels: int = 3) -> int:
     """Memory that images and masks of the samples take when decoded."""
     rows = {sample.image: table[sample] for sample in samples}
     return sum((channels + 1) * row.height * row.width for row in rows.values())
@@ -49,7 +49,7 @@ class CropReader:
       count: number of samples.
     """
 
-    def __init__(self, source: Source, samples: Sequence[Sample], table: Table, data, *,
+    def __init__(self, source: Source, samples: Sequence[Sample], table: SampleTable, data, *,
                  labels: bool, cache: dict[str, np.ndarray] | None):
         self.failure: InputError | None = None
         self._source, self._samples, self._cache = source, tuple(samples), cache
@@ -175,7 +175,7 @@ class CropReader:
 
 
 def _shaped(array, path, shape):
-    """A file that was changed after the walk may have another size, and a crop of it would show something else."""
+    """A file that was changed after the scan may have another size, and a crop of it would show something else."""
     if shape is not None and array.shape[:2] != shape:
         raise InputError(f'{path}: {array.shape[0]}x{array.shape[1]}, its image is {shape[0]}x{shape[1]} (height x '
                          'width)\nwas it changed after the check?')

@@ -14,10 +14,10 @@ import numpy as np
 from s4mim_jax.config.encoder_sizes import takes_padding
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check import Table
+from s4mim_jax.data.check import SampleTable
 from s4mim_jax.data.geometry import resize_image
 from s4mim_jax.data.samples import read_image, read_label
-from s4mim_jax.data.shape_plan import FEW, plan_shapes
+from s4mim_jax.data.shape_buckets import FEW, bucket_shapes
 from s4mim_jax.data.sizes import canvas_size, network_size
 from s4mim_jax.data.source import Sample, Source
 
@@ -29,7 +29,7 @@ def evaluation_batches(
     samples: Sequence[Sample],
     config,
     *,
-    table: Table,
+    table: SampleTable,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[dict]:
@@ -84,8 +84,8 @@ def _shapes(sizes: set, all_owns: list, config) -> tuple[dict, bool]:
     kinds = max(len({network_size(own, config) for own in sizes}), len({canvas_size(own) for own in sizes}))
     if kinds > FEW and _paddable(config):
         vector = lambda own: (*network_size(own, config), *own)
-        plan = plan_shapes(map(vector, all_owns))
-        return {own: (plan[vector(own)][:2], plan[vector(own)][2:]) for own in sizes}, True
+        buckets = bucket_shapes(map(vector, all_owns))
+        return {own: (buckets[vector(own)][:2], buckets[vector(own)][2:]) for own in sizes}, True
     return {own: (network_size(own, config), canvas_size(own, sizes if len(sizes) == 1 else None))
             for own in sizes}, False
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.mask_colors import unpacked
-from s4mim_jax.data.files.mask_facts import MaskFacts
+from s4mim_jax.data.files.mask_info import MaskInfo
 from s4mim_jax.data.label_map import parse
 
 
@@ -35,9 +35,9 @@ def _usual(source) -> dict[int, set[int]]:
     return owners
 
 
-def _entries(facts: MaskFacts) -> list[tuple[int, int]]:
+def _entries(info: MaskInfo) -> list[tuple[int, int]]:
     """(index, 0xRRGGBB) of the used ones; 255 is no index that a sorted palette has, and means ignore."""
-    return [(v, c) for v, c in zip(facts.values, facts.colors) if v != IGNORE]
+    return [(v, c) for v, c in zip(info.values, info.colors) if v != IGNORE]
 
 
 def _agrees(source, index: int, ids: set[int]) -> bool:
@@ -46,47 +46,47 @@ def _agrees(source, index: int, ids: set[int]) -> bool:
     return label in ids or index in ids and label != IGNORE
 
 
-def confirmed(source, facts: MaskFacts) -> bool:
+def confirmed(source, info: MaskInfo) -> bool:
     """Whether the palette's used indices all have the colours of their classes."""
-    if facts.form != 'palette':
+    if info.form != 'palette':
         return False
     owners = [_owners(source), _usual(source)]
-    return bool(_entries(facts)) and all(any(_agrees(source, i, o[c]) for o in owners if c in o)
-                                         for i, c in _entries(facts))
+    return bool(_entries(info)) and all(any(_agrees(source, i, o[c]) for o in owners if c in o)
+                                         for i, c in _entries(info))
 
 
-def contradiction(source, facts: MaskFacts) -> tuple[int, int, int] | None:
+def contradiction(source, info: MaskInfo) -> tuple[int, int, int] | None:
     """(index, 0xRRGGBB, id) of a colour that belongs to another class than the index; None if there is none.
 
     The colours that were given to the classes count one by one. Those that they are merely drawn in (VOC's) count only
     where every colour of the palette is one of them, and no `data.label_map` says what the numbers are.
     """
-    if facts.form != 'palette' or len({code for _, code in _entries(facts)}) < len(_entries(facts)):
+    if info.form != 'palette' or len({code for _, code in _entries(info)}) < len(_entries(info)):
         return None  # a palette that gives two indices one colour, such as one left black, says nothing
     owners = _owners(source)
-    for index, code in _entries(facts):
+    for index, code in _entries(info):
         if code in owners and not _agrees(source, index, owners[code]):
             return index, code, min(owners[code])
     usual = _usual(source)
-    if owners or source.label_map is not None or not all(code in usual for _, code in _entries(facts)):
+    if owners or source.label_map is not None or not all(code in usual for _, code in _entries(info)):
         return None
-    wrong = [(i, code, min(usual[code])) for i, code in _entries(facts) if not _agrees(source, i, usual[code])]
+    wrong = [(i, code, min(usual[code])) for i, code in _entries(info) if not _agrees(source, i, usual[code])]
     return wrong[0] if wrong else None
 
 
-def entries(facts: Mapping[str, MaskFacts]) -> dict[int, int]:
+def entries(info: Mapping[str, MaskInfo]) -> dict[int, int]:
     """Index -> 0xRRGGBB over the palettes of a dataset that agree."""
-    return {i: c for f in facts.values() if f.form == 'palette' for i, c in _entries(f)}
+    return {i: c for f in info.values() if f.form == 'palette' for i, c in _entries(f)}
 
 
-def problems(source, facts: Mapping[str, MaskFacts], *, levels: bool) -> dict[str, str]:
+def problems(source, info: Mapping[str, MaskInfo], *, levels: bool) -> dict[str, str]:
     """{path: message} of masks, read as numbers, whose palettes contradict the classes or one another.
 
     Args:
       levels: gray palettes are read by the gray level that is shown; they say nothing then.
     """
     found, places, colors = {}, {}, {}
-    palettes = {p: f for p, f in facts.items() if f.form == 'palette' and not (levels and None not in f.shown)}
+    palettes = {p: f for p, f in info.items() if f.form == 'palette' and not (levels and None not in f.shown)}
     for path, f in palettes.items():
         if wrong := contradiction(source, f):
             index, code, identity = wrong
@@ -106,11 +106,11 @@ def problems(source, facts: Mapping[str, MaskFacts], *, levels: bool) -> dict[st
                     found.setdefault(path, f'{path}: its palette gives the colour {unpacked(code)} to index {index}, '
                                      f'that of {other[1]} to {other[0]}\nvalid: {_remedy(source)}')
     if any(None in f.shown or confirmed(source, f) for f in palettes.values()):
-        found |= _gray_conflicts(source, {p: f for p, f in facts.items() if f.form == 'gray'}, next(iter(palettes)))
+        found |= _gray_conflicts(source, {p: f for p, f in info.items() if f.form == 'gray'}, next(iter(palettes)))
     return found
 
 
-def _gray_conflicts(source, gray: Mapping[str, MaskFacts], palette: str) -> dict[str, str]:
+def _gray_conflicts(source, gray: Mapping[str, MaskInfo], palette: str) -> dict[str, str]:
     """Gray masks beside palette ones that a program may have made of colours: their gray is the colour of a class."""
     owners, found = _owners(source), {}
     numbers = {value for f in gray.values() for value in f.values}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data import mask_palettes
-from s4mim_jax.data.files.mask_facts import MaskFacts
+from s4mim_jax.data.files.mask_info import MaskInfo
 from s4mim_jax.data.label_map import parse
 
 UNKNOWN = -1  # label of a number or colour without a meaning
@@ -32,44 +32,44 @@ class Reading:
     levels: bool | None = None
 
 
-def decide(source, facts: Mapping[str, MaskFacts]) -> tuple[Reading, dict[str, str]]:
+def decide(source, info: Mapping[str, MaskInfo]) -> tuple[Reading, dict[str, str]]:
     """The reading that fits the masks, and {path: message} of those that do not fit it."""
-    if _are_colors(source, facts):
+    if _are_colors(source, info):
         reading = Reading(colors=True)
     else:
         stored, levels = Reading(levels=False), Reading(levels=True)
-        differ = {path: f for path, f in facts.items() if f.form != 'color' and None not in f.shown
+        differ = {path: f for path, f in info.items() if f.form != 'color' and None not in f.shown
                   and labels_of(source, stored, f) != labels_of(source, levels, f)
                   and not mask_palettes.confirmed(source, f)}
         if not differ:
-            return Reading(), check(source, Reading(), facts)
-        reading = _stored_or_shown(source, facts, differ)
+            return Reading(), check(source, Reading(), info)
+        reading = _stored_or_shown(source, info, differ)
         if reading is None:
-            return stored, check(source, stored, facts) | _ambiguous(facts, differ)
-    return reading, check(source, reading, facts)
+            return stored, check(source, stored, info) | _ambiguous(info, differ)
+    return reading, check(source, reading, info)
 
 
-def check(source, reading: Reading, facts: Mapping[str, MaskFacts]) -> dict[str, str]:
+def check(source, reading: Reading, info: Mapping[str, MaskInfo]) -> dict[str, str]:
     """{path: message} of the masks that do not fit a reading."""
-    colored = [path for path, f in facts.items() if f.form == 'color']
+    colored = [path for path, f in info.items() if f.form == 'color']
     if reading.colors:
         if not usable(source.colors):
-            return {path: no_colors(source, path) for path, f in facts.items() if f.form != 'gray'}
-        some = next((p for p, f in facts.items() if f.form != 'gray'), None)
-        return {path: _gray_among_colors(source, path, f, some) for path, f in facts.items()
+            return {path: no_colors(source, path) for path, f in info.items() if f.form != 'gray'}
+        some = next((p for p, f in info.items() if f.form != 'gray'), None)
+        return {path: _gray_among_colors(source, path, f, some) for path, f in info.items()
                 if f.form == 'gray' and some and UNKNOWN in labels_of(source, reading, f)}
-    number = next((path for path, f in facts.items() if f.form == 'gray' and any(f.values)), None)
+    number = next((path for path, f in info.items() if f.form == 'gray' and any(f.values)), None)
     problems = {path: no_colors(source, path, number) for path in colored}
-    numbers = {path: f for path, f in facts.items() if path not in problems}
+    numbers = {path: f for path, f in info.items() if path not in problems}
     if source.mask_colors != 'never':
         problems |= mask_palettes.problems(source, numbers, levels=bool(reading.levels))
     return _classless(source, reading, numbers) | problems
 
 
-def _classless(source, reading: Reading, facts: Mapping[str, MaskFacts]) -> dict[str, str]:
+def _classless(source, reading: Reading, info: Mapping[str, MaskInfo]) -> dict[str, str]:
     """Masks of one form that teach nothing but 0, beside masks of another that teach more: their numbers differ."""
     forms: dict[str, dict[str, set[int]]] = {}
-    for path, f in facts.items():
+    for path, f in info.items():
         labels = {label for value, label in zip(numbers_of(source, reading, f), labels_of(source, reading, f)) if value}
         if labels:
             name = 'palette' if f.form == 'palette' else f'{f.bits}-bit gray' if f.bits < 8 else 'gray'
@@ -92,24 +92,24 @@ def id_lookup(source) -> list[int]:
     return source.lookup.tolist()
 
 
-def labels_of(source, reading: Reading, facts: MaskFacts) -> list[int]:
-    """Label of each of the facts' values, or colours: a class, IGNORE, or UNKNOWN."""
+def labels_of(source, reading: Reading, info: MaskInfo) -> list[int]:
+    """Label of each of the mask's values, or colours: a class, IGNORE, or UNKNOWN."""
     lookup, classes = source.lookup.tolist(), len(source.classes)
     if reading.colors:
         ids, lookup = color_classes(source), id_lookup(source)
-        codes = [v * 0x010101 for v in facts.shown] if facts.form == 'gray' else facts.colors
+        codes = [v * 0x010101 for v in info.shown] if info.form == 'gray' else info.colors
         labels = [lookup[ids[code]] if code in ids else UNKNOWN for code in codes]
-    elif facts.form == 'color':
-        return [UNKNOWN] * len(facts.colors)
+    elif info.form == 'color':
+        return [UNKNOWN] * len(info.colors)
     else:
-        labels = [lookup[v] for v in numbers_of(source, reading, facts)]
+        labels = [lookup[v] for v in numbers_of(source, reading, info)]
     return [UNKNOWN if classes <= label < IGNORE else label for label in labels]
 
 
-def numbers_of(source, reading: Reading, facts: MaskFacts) -> tuple[int, ...]:
-    """What stands for a class, of each of the facts' values."""
-    shown = reading.levels and facts.form != 'color' and None not in facts.shown
-    return facts.shown if shown and not mask_palettes.confirmed(source, facts) else facts.values
+def numbers_of(source, reading: Reading, info: MaskInfo) -> tuple[int, ...]:
+    """What stands for a class, of each of the mask's values."""
+    shown = reading.levels and info.form != 'color' and None not in info.shown
+    return info.shown if shown and not mask_palettes.confirmed(source, info) else info.values
 
 
 def usable(table) -> bool:
@@ -122,36 +122,36 @@ def color_classes(source) -> dict[int, int]:
     return {} if source.colors is None else {r << 16 | g << 8 | b: i for (r, g, b), i in source.colors.colors}
 
 
-def unknown_colors(source, reading: Reading, facts: MaskFacts) -> tuple[tuple[int, int], ...]:
+def unknown_colors(source, reading: Reading, info: MaskInfo) -> tuple[tuple[int, int], ...]:
     """(0xRRGGBB, pixels) of the colours without a class, the most frequent first; () where classes are numbers."""
-    if not reading.colors or facts.form == 'gray':
+    if not reading.colors or info.form == 'gray':
         return ()
-    pairs = [(c, n) for c, n, label in zip(facts.colors, facts.counts, labels_of(source, reading, facts))
+    pairs = [(c, n) for c, n, label in zip(info.colors, info.counts, labels_of(source, reading, info))
              if label == UNKNOWN]
     return tuple(sorted(pairs, key=lambda pair: -pair[1]))
 
 
-def unknown_values(source, reading: Reading, facts: MaskFacts) -> list[int]:
+def unknown_values(source, reading: Reading, info: MaskInfo) -> list[int]:
     """Numbers outside the classes; [] where classes are colours."""
-    if reading.colors or facts.form == 'color':
+    if reading.colors or info.form == 'color':
         return []
-    labels = labels_of(source, reading, facts)
-    return [v for v, label in zip(numbers_of(source, reading, facts), labels) if label == UNKNOWN]
+    labels = labels_of(source, reading, info)
+    return [v for v, label in zip(numbers_of(source, reading, info), labels) if label == UNKNOWN]
 
 
-def _are_colors(source, facts: Mapping[str, MaskFacts]) -> bool:
+def _are_colors(source, info: Mapping[str, MaskInfo]) -> bool:
     if source.mask_colors == 'never':
         return False
-    colored = sum(f.form == 'color' for f in facts.values())
+    colored = sum(f.form == 'color' for f in info.values())
     if colored:  # a photograph that strayed among masks of numbers makes them no colours
         colors = Reading(colors=True)
         return usable(source.colors) and colored >= sum(
-            f.form == 'gray' and UNKNOWN in labels_of(source, colors, f) for f in facts.values())
-    palettes = {path: f for path, f in facts.items() if f.form == 'palette'}
+            f.form == 'gray' and UNKNOWN in labels_of(source, colors, f) for f in info.values())
+    palettes = {path: f for path, f in info.items() if f.form == 'palette'}
     if source.mask_colors == 'always':
         table = color_classes(source)
         return bool(palettes) or bool(table) and all(
-            v * 0x010101 in table for f in facts.values() for v in f.shown)
+            v * 0x010101 in table for f in info.values() for v in f.shown)
     if not usable(source.colors):
         return False
     table = color_classes(source)
@@ -159,7 +159,7 @@ def _are_colors(source, facts: Mapping[str, MaskFacts]) -> bool:
     return bool(wrong) and all(code in table for f in wrong for code in f.colors)
 
 
-def _stored_or_shown(source, facts, differ) -> Reading | None:
+def _stored_or_shown(source, info, differ) -> Reading | None:
     """Which of the two, of numbers in few bits; None = it cannot be told."""
     stored, levels = Reading(levels=False), Reading(levels=True)
     listed = mask_palettes.listed(source.label_map)
@@ -168,18 +168,18 @@ def _stored_or_shown(source, facts, differ) -> Reading | None:
     as_shown = set().union(*(s for _, s in few.values()))
     if listed is not None and (as_stored <= listed) != (as_shown <= listed):
         return stored if as_stored <= listed else levels
-    wrong = {r: any(UNKNOWN in labels_of(source, r, f) for f in facts.values())
-             or bool(mask_palettes.problems(source, facts, levels=bool(r.levels))) for r in (stored, levels)}
+    wrong = {r: any(UNKNOWN in labels_of(source, r, f) for f in info.values())
+             or bool(mask_palettes.problems(source, info, levels=bool(r.levels))) for r in (stored, levels)}
     if wrong[stored] != wrong[levels]:
         return levels if wrong[stored] else stored
-    others = {v for path, f in facts.items() if path not in differ for v in f.values if v}
+    others = {v for path, f in info.items() if path not in differ for v in f.values if v}
     if not others & as_shown:
         return stored
     return levels if others <= as_shown else None
 
 
-def _ambiguous(facts, differ) -> dict[str, str]:
-    other = next(path for path, f in facts.items() if path not in differ and set(f.values) - {0})
+def _ambiguous(info, differ) -> dict[str, str]:
+    other = next(path for path, f in info.items() if path not in differ and set(f.values) - {0})
     found = {}
     for path, f in differ.items():
         stored, shown = next((s, v) for s, v in zip(f.values, f.shown) if s != v)
@@ -209,9 +209,9 @@ def no_colors(source, path: str, number: str | None = None) -> str:
             '`id name r g b` for every class and `255 void r g b` for colours to ignore')
 
 
-def _gray_among_colors(source, path: str, facts: MaskFacts, other: str) -> str:
-    labels = labels_of(source, Reading(colors=True), facts)
-    values = [v for v, label in zip(facts.shown, labels) if label == UNKNOWN]
+def _gray_among_colors(source, path: str, info: MaskInfo, other: str) -> str:
+    labels = labels_of(source, Reading(colors=True), info)
+    values = [v for v, label in zip(info.shown, labels) if label == UNKNOWN]
     return (f'{path}: a gray mask among masks that are read by their colours, such as {other}; its gray level '
             f'{", ".join(map(str, values[:4]))} is no colour of classes.txt\n'
             'valid: colours in all masks, or class ids in all')

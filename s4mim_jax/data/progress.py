@@ -3,11 +3,15 @@
 import sys
 import time
 
+from s4mim_jax.config import terminal
+
 TOGETHER = 0.05  # seconds within which items count as one batch
 
 
 class Progress:
     """Counts items; prints every few seconds, and nothing when the work takes less.
+
+    On a terminal it is one line, written over.
 
     The rate is that of the items after the first batch, which is slow for reasons of its own: programs are compiled,
     files are opened.
@@ -29,7 +33,9 @@ class Progress:
             self._first = self._first[0], self.done
         if now - self.last > self.seconds:
             self.last = now
-            print(f'{self.what}: {self.done}/{self.total}{self._pace(now)}', file=sys.stderr, flush=True)
+            terminal.show(f'{self.what}: {self.done}/{self.total}{self._pace(now)}', sys.stderr)
+        if self.done >= self.total:
+            terminal.end()
 
     def _pace(self, now: float) -> str:
         began, before = self._first

@@ -76,7 +76,7 @@ class Source:
       mask_end: end of the names of the masks that `lookup` is for; a mask of another name in a split
         list gives way to the sample's own. '' = any.
       stamp: path -> numbers that change when what is read there does; None = size and time of the file.
-      cache_dir: where the walk over the files keeps what it found; None = nowhere.
+      cache_dir: where the scan over the files keeps what it found; None = nowhere.
       pixels: channels and value range of the images; `open_source` sets it.
       colors: what the colours of colour masks mean; None = there are no such masks.
       left_out: what lies in the dataset's folders and is not used.

@@ -12,7 +12,7 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import order
-from s4mim_jax.data.check import Table
+from s4mim_jax.data.check import SampleTable
 from s4mim_jax.data.crops import CropReader, decoded_bytes
 from s4mim_jax.data.source import Source
 from s4mim_jax.data.splits import Split
@@ -28,7 +28,7 @@ def training_batches(
     split: Split,
     config,
     *,
-    tables: Table,
+    tables: SampleTable,
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,

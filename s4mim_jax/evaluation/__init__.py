@@ -1,4 +1,4 @@
-"""Evaluation: looking at whole images, counting, and writing the result down."""
+"""Evaluation: predicting whole images, counting, and writing the result down."""
 
 from s4mim_jax.evaluation.confusion import confusion_matrix, scores
 from s4mim_jax.evaluation.evaluator import describe, evaluate, local_mesh, make_evaluator, network

@@ -1,4 +1,4 @@
-"""Several looks at one image: scales and the mirror image, their softmax averaged.
+"""Multi-scale and flip: the softmax averaged over scaled and mirrored copies of an image.
 
 The mean of probabilities over scaled and mirrored copies, as the field's "multi-scale and flip" does. A scaled copy
 has the nearest size that the network takes, and its probabilities are resized to the image's own grid of scale 1
@@ -15,12 +15,12 @@ from s4mim_jax.config.encoder_sizes import nearest_multiple
 from s4mim_jax.models.resize import resize_bilinear
 
 
-def mean_over_looks(look: Callable, images: jax.Array, scales: Sequence[float], flip: bool, multiple: int,
+def mean_over_copies(predict: Callable, images: jax.Array, scales: Sequence[float], flip: bool, multiple: int,
                     align_corners: bool) -> jax.Array:
     """Mean probabilities over scales and mirror images.
 
     Args:
-      look: (images [B, h', w', channels] in 0..255, scale) -> probabilities float32 [B, h', w', C].
+      predict: (images [B, h', w', channels] in 0..255, scale) -> probabilities float32 [B, h', w', C].
       images: uint8 [B, h, w, channels], at scale 1. scales: positive. flip: mirrored copies too.
       multiple: scaled sizes are rounded to it. align_corners: the model's convention of resizing.
 
@@ -33,9 +33,9 @@ def mean_over_looks(look: Callable, images: jax.Array, scales: Sequence[float], 
         scaled = scaled_size(size, scale, multiple)
         # resize_bilinear leaves an axis of the right length as it is: scale 1 sees the very pixels.
         copy = resize_bilinear(images, scaled, align_corners)
-        seen = look(copy, scale)
+        seen = predict(copy, scale)
         if flip:
-            seen = (seen + look(copy[:, :, ::-1], scale)[:, :, ::-1]) / 2
+            seen = (seen + predict(copy[:, :, ::-1], scale)[:, :, ::-1]) / 2
         total += resize_bilinear(seen, size, align_corners)
     return jnp.asarray(total) / len(scales)
 

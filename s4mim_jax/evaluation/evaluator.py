@@ -75,11 +75,11 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
     protocol = protocol_from(config)
     apply_fn = apply_fn or network(config, len(classes))
     devices = _local_part(mesh)
-    look = jax.jit(lambda variables, image: class_values(apply_fn, variables, image, protocol))
+    predict = jax.jit(lambda variables, image: class_values(apply_fn, variables, image, protocol))
     count = jax.jit(lambda *arrays: _count(len(classes), protocol, config.eval.boundary, *arrays))
 
     @jax.jit
-    def look_and_count(variables, image, seen, *truth):  # one program for each of the few shapes
+    def predict_and_count(variables, image, seen, *truth):  # one program for each of the few shapes
         values = class_values(apply_fn, variables, image, protocol, seen)
         return _count(len(classes), protocol, config.eval.boundary, values, *truth, seen)
 
@@ -91,9 +91,9 @@ def make_evaluator(config, classes: Sequence[str], mesh: Mesh | None = None,
             image, *truth = place_batch([batch[k] for k in ('image', 'label', 'size', 'valid')], devices)
             # The host prepares the next batch while the devices work on this one.
             if 'seen' in batch:
-                counts = look_and_count(variables, image, *place_batch([batch['seen']], devices), *truth)
+                counts = predict_and_count(variables, image, *place_batch([batch['seen']], devices), *truth)
             else:
-                counts = count(look(variables, image), *truth)
+                counts = count(predict(variables, image), *truth)
             waiting, done = counts, waiting
             if done is not None:
                 total = jax.tree.map(np.add, total, jax.device_get(done))

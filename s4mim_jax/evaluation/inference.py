@@ -9,7 +9,7 @@ import numpy as np
 
 from s4mim_jax.config.encoder_sizes import evaluation_multiple
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.evaluation.augmented import mean_over_looks, scaled_size
+from s4mim_jax.evaluation.augmented import mean_over_copies, scaled_size
 from s4mim_jax.evaluation.own_size import decide, nearest_source
 from s4mim_jax.models import extent
 from s4mim_jax.views import MEAN, STD, normalize, statistics
@@ -21,7 +21,7 @@ ApplyFn = Callable[[object, jax.Array], jax.Array]
 
 
 class Protocol(NamedTuple):
-    """How images are looked at.
+    """How images are evaluated.
 
     mode: `whole`: the image at once; its logits are resized to the own size. `sliding`: windows at
       a stride of two thirds, the last one shifted back to end with the image, their softmax averaged
@@ -59,7 +59,7 @@ class Protocol(NamedTuple):
 
     @property
     def augmented(self) -> bool:
-        """Whether an image is looked at more than once."""
+        """Whether an image is predicted more than once, at other scales or mirrored."""
         return self.flip or self.scales != (1.0,)
 
 
@@ -97,7 +97,7 @@ def infer(apply_fn: ApplyFn, variables, images: jax.Array, own: jax.Array, canva
       images: uint8 [B, h, w, 3] at the network's size.
       own: int32 [B, 2], own (H, W) of each image, at most the canvas.
       canvas: static (Hc, Wc).
-      protocol: how to look.
+      protocol: of the evaluation.
       confidence: give the probability of the best class too.
 
     Returns:
@@ -116,7 +116,7 @@ def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Prot
     `center_crop` continues the window's border outwards.
 
     Args:
-      seen: int32 [B, 2], with `whole` and one look only: the size of each image, which lies at the top left; what is
+      seen: int32 [B, 2], with `whole` and one copy only: the size of each image, which lies at the top left; what is
         around it counts for nothing. Needs a network of `encoder_sizes.takes_padding`. None = all of it is image.
     """
     if seen is not None:
@@ -125,17 +125,17 @@ def class_values(apply_fn: ApplyFn, variables, images: jax.Array, protocol: Prot
     if not protocol.augmented:
         return _values(apply_fn, variables, images, protocol)
 
-    def look(copy, scale):
+    def predict(copy, scale):
         window = scaled_size(protocol.window, scale, protocol.multiple)
         part = protocol._replace(window=window) if protocol.mode == 'center_crop' else protocol
         values = _values(apply_fn, variables, copy, part)
         return values if protocol.mode == 'sliding' else jax.nn.softmax(values.astype(jnp.float32))
 
-    return mean_over_looks(look, images, protocol.scales, protocol.flip, protocol.multiple, protocol.align_corners)
+    return mean_over_copies(predict, images, protocol.scales, protocol.flip, protocol.multiple, protocol.align_corners)
 
 
 def _values(apply_fn, variables, images, protocol):
-    """One look: logits, or with `sliding` probabilities, float32 [B, h, w, C]."""
+    """One copy of the images: logits, or with `sliding` probabilities, float32 [B, h, w, C]."""
     size = images.shape[1:3]
     if protocol.mode == 'whole':
         return apply_fn(variables, protocol.normalize(images))
@@ -201,17 +201,17 @@ def _slide(apply_fn, variables, images, protocol):
     for y, x in starts:
         visits[y:y + window[0], x:x + window[1]] += 1
 
-    def look(start):
+    def predict_window(start):
         part = jax.lax.dynamic_slice(images, (0, start[0], start[1], 0), (batch, *window, images.shape[-1]))
         return window_values(apply_fn, variables, part, protocol)
 
     def add(total, start):
         corner = (0, start[0], start[1], 0)
-        probabilities = look(start)
+        probabilities = predict_window(start)
         here = jax.lax.dynamic_slice(total, corner, probabilities.shape)
         return jax.lax.dynamic_update_slice(total, here + probabilities, corner), None
 
-    classes = jax.eval_shape(look, starts[0]).shape[-1]
+    classes = jax.eval_shape(predict_window, starts[0]).shape[-1]
     total = jnp.zeros((batch, *padded, classes), jnp.float32)
     total, _ = jax.lax.scan(add, total, starts)
     return (total / visits)[:, :size[0], :size[1]]

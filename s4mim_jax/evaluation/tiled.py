@@ -16,12 +16,12 @@ from s4mim_jax.models.resize import interpolation_taps
 _STRIP = 64  # rows of own pixels whose scores exist at once
 
 
-def predict_tiled(look: Callable, image: np.ndarray, own: tuple[int, int], protocol: Protocol, batch: int,
+def predict_tiled(predict: Callable, image: np.ndarray, own: tuple[int, int], protocol: Protocol, batch: int,
                   confidence: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """The classes that `sliding` gives one image.
 
     Args:
-      look: uint8 [batch, *window, channels] -> softmax, float32 [batch, *window, C].
+      predict: uint8 [batch, *window, channels] -> softmax, float32 [batch, *window, C].
       image: uint8 [h, w, channels], at the network's size.
       own: (H, W) of the answer.
       protocol: reads window, stride and align_corners.
@@ -37,7 +37,7 @@ def predict_tiled(look: Callable, image: np.ndarray, own: tuple[int, int], proto
     low, high, weight = _taps(own[0], size[0], protocol.align_corners)
     columns = _taps(own[1], size[1], protocol.align_corners)
     held, first, done = None, 0, 0  # rows first, first + 1, ... of the mean; rows of the answer
-    for rows in _finished_rows(look, image, protocol, batch):
+    for rows in _finished_rows(predict, image, protocol, batch):
         held = rows if held is None else np.concatenate([held, rows])
         end = int(np.searchsorted(high, first + len(held)))  # own rows whose taps are all there
         for start in range(done, end, _STRIP):
@@ -55,12 +55,12 @@ def predict_tiled(look: Callable, image: np.ndarray, own: tuple[int, int], proto
     return ids, top
 
 
-def mean_scores(look: Callable, image: np.ndarray, protocol: Protocol, batch: int) -> np.ndarray:
+def mean_scores(predict: Callable, image: np.ndarray, protocol: Protocol, batch: int) -> np.ndarray:
     """The windows' mean softmax at the network's size, all of it: float32 [h, w, C]. See `predict_tiled`."""
-    return np.concatenate(list(_finished_rows(look, image, protocol, batch)))
+    return np.concatenate(list(_finished_rows(predict, image, protocol, batch)))
 
 
-def _finished_rows(look, image, protocol, batch) -> Iterator[np.ndarray]:
+def _finished_rows(predict, image, protocol, batch) -> Iterator[np.ndarray]:
     """Rows of the windows' mean softmax from top to bottom: float32 [n, w, C]."""
     height, width, window = *image.shape[:2], protocol.window
     padded = [max(n, w) for n, w in zip((height, width), window)]
@@ -77,7 +77,7 @@ def _finished_rows(look, image, protocol, batch) -> Iterator[np.ndarray]:
             for slot, left in enumerate(part):
                 seen = image[top:top + window[0], left:left + window[1]]
                 windows[slot, :seen.shape[0], :seen.shape[1]] = seen
-            found = np.asarray(look(windows))
+            found = np.asarray(predict(windows))
             if total is None:
                 total = np.zeros((window[0], padded[1], found.shape[-1]), np.float32)
             for slot, left in enumerate(part):

@@ -15,6 +15,7 @@ from s4mim_jax.fitting.timing import Timing, measure
 
 STATE, LABELLED_ONLY, PREDICTIONS = 'fit.json', 'labelled_only', 'predictions'
 LOOKED_AT = 24  # unlabelled images on which tau is chosen
+SEEN = 0.001  # share of the pixels from which on a predicted class counts for it
 DRAWN = 200  # unlabelled images that are predicted at most; `predict --pseudo_labels` does the rest
 
 
@@ -52,7 +53,7 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
     compilation_cache(str(output / LABELLED_ONLY))
     state = _read(output)
     if state is None:
-        state = plan(folder, output, minutes, overrides, say)
+        state = prepare(folder, output, minutes, overrides, say)
     elif Path(state['folder']) != Path(folder).resolve():
         raise InputError(f'--output={output}: holds a fit of {state["folder"]}\nvalid: another folder')
     else:
@@ -73,7 +74,7 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
     return state
 
 
-def plan(folder, output: Path, minutes: float, overrides, say) -> dict:
+def prepare(folder, output: Path, minutes: float, overrides, say) -> dict:
     """The proposal, measured: prints it with reasons, writes config.py and fit.json."""
     began = time.monotonic()
     proposal = propose(folder, overrides)
@@ -134,6 +135,7 @@ def rhythm(proposal: Proposal, steps: int) -> None:
     proposal.set('eval.every', max(steps // 4, 1), 'four scores on val choose the checkpoint')
     proposal.set('checkpoint.every', max(steps // 4, 1), 'likewise')
     proposal.set('log.every', max(steps // 40, 1), 'forty lines')
+    proposal.set('optimizer.warmup_steps', steps // 20, 'a twentieth of the run, about that of configs/shapes_start.py')
     proposal.set('log.images', 0, 'a program less to compile; the page shows predictions')
 
 
@@ -155,7 +157,7 @@ def decide_method(output: Path, state: dict, seconds: float, say) -> None:
         kept = confident(output)
         tau = rules.threshold(kept)
         share = ', '.join(f'{t:g}: {100 * k:.0f} %' for t, k in kept.items())
-        say(f'unlabelled pixels that reach a threshold: {share}; tau = {tau:g}')
+        say(f'pixels of a class that reach a threshold, on unlabelled images: {share}; tau = {tau:g}')
         state['method'] = f'{state["method"].partition(",")[0]},tau={tau:g}'
         state['method_steps'] = steps
     _write(output, state)
@@ -169,9 +171,9 @@ def train(output: Path, state: dict, method: str, say, steps: int | None = None)
     steps = steps or state['method_steps']
     every = max(steps // 4, 1)
     overrides = [('total_steps', str(steps)), ('eval.every', str(every)), ('checkpoint.every', str(every)),
-                 ('log.every', str(max(steps // 40, 1)))]
-    if name != LABELLED_ONLY:  # begins where the labelled-only training ended, gently
-        overrides += [('model.pretrained', str(output / LABELLED_ONLY)), ('optimizer.warmup_steps', str(steps // 20))]
+                 ('log.every', str(max(steps // 40, 1))), ('optimizer.warmup_steps', str(steps // 20))]
+    if name != LABELLED_ONLY:  # begins where the labelled-only training ended
+        overrides += [('model.pretrained', str(output / LABELLED_ONLY))]
     overrides = [(key, text) for key, text in overrides if key not in state['fixed'] or key == 'model.pretrained']
     config = load_config(f'{output / FILE}:{method}', overrides)
     validate(config)
@@ -182,16 +184,29 @@ def train(output: Path, state: dict, method: str, say, steps: int | None = None)
 
 
 def confident(output: Path) -> dict[float, float]:
-    """tau -> share of pixels of unlabelled images on which the labelled-only network is as sure as that."""
+    """tau -> share of the pixels of a class whose confidence reaches it; see `kept_of_a_class`."""
     from s4mim_jax.data.samples import read_image
     from s4mim_jax.prediction.loading import load
     predictor = load(output / LABELLED_ONLY)
     source, samples = _unlabelled(predictor.config)
     chosen = dict.fromkeys(samples[i * len(samples) // LOOKED_AT] for i in range(LOOKED_AT))
     images = [read_image(source, sample) for sample in chosen]
-    tops = [top for _, top in predictor.predict(images, confidence=True)]
-    pixels = np.concatenate([top[::2, ::2].ravel() for top in tops])
-    return {tau: float((pixels >= tau).mean()) for tau in rules.SMALL_TAU}
+    pairs = [(ids[::2, ::2].ravel(), top[::2, ::2].ravel()) for ids, top in predictor.predict(images, confidence=True)]
+    return kept_of_a_class(*map(np.concatenate, zip(*pairs)))
+
+
+def kept_of_a_class(ids: np.ndarray, confidence: np.ndarray) -> dict[float, float]:
+    """Of each predicted class the share of its pixels that reach a threshold; the mean over the classes.
+
+    A share of all pixels is that of the largest class: a network that knows little but background reaches any threshold
+    there, and then nothing else is learned (docs/evidence.md).
+
+    Args:
+      ids: predicted classes, ints [N]. confidence: floats [N]. Classes of less than SEEN of the pixels are left out.
+    """
+    values, counts = np.unique(ids, return_counts=True)
+    tops = [confidence[ids == value] for value, count in zip(values, counts) if count >= SEEN * ids.size]
+    return {tau: float(np.mean([(top >= tau).mean() for top in tops])) for tau in rules.SMALL_TAU}
 
 
 def _unlabelled(config) -> tuple:

@@ -25,7 +25,7 @@ def measure(config) -> Timing:
     from s4mim_jax.data.streams import training_batches
     from s4mim_jax.parallel import check_batch, make_mesh
     from s4mim_jax.planning import memory
-    from s4mim_jax.runs.class_weights import with_class_weights
+    from s4mim_jax.planning.resolve import resolve
     from s4mim_jax.runs.feed import device_batches
     from s4mim_jax.training import passes
     from s4mim_jax.training.initial import create_state
@@ -33,11 +33,11 @@ def measure(config) -> Timing:
     began = time.perf_counter()
     source = data.open_source(config.data)
     split = data.training_split(source, config.data.split, config.seed)
-    config = with_class_weights(config, source, split.labeled)
-    mesh, unlabeled = make_mesh(config), passes.plan(config.method).unlabeled
+    mesh, unlabeled = make_mesh(config), passes.passes_of(config.method).unlabeled
     check_batch(config, mesh.size, unlabeled)
-    state = create_state(config, source.num_classes, mesh)
     tables = data.check_samples(source, split.labeled + (split.unlabeled if unlabeled else ()))
+    config = resolve(config, source, split.labeled)
+    state = create_state(config, source.num_classes, mesh)
     batches = device_batches(training_batches(source, split, config, tables=tables, with_unlabeled=unlabeled), mesh)
     batch = next(batches)
     step = make_train_step(config, source.num_classes, mesh, donate=True).lower(state, batch).compile()

@@ -70,7 +70,7 @@ def _read(config, unlabeled: bool) -> tuple[int, int]:
     """Classes and images of a dataset that is there."""
     from s4mim_jax import data
     source, spec = data.open_source(config.data), config.data.split
-    if spec.startswith('seeded:'):  # which images are labelled takes a walk over all files; how many does not
+    if spec.startswith('seeded:'):  # which images are labelled takes a scan of all files; how many does not
         train = source.splits['train']
         share = Fraction(spec.removeprefix('seeded:'))
         masks = sum(sample.mask is not None for sample in train)

@@ -62,7 +62,7 @@ class _Sizes:
         from s4mim_jax.training import passes
         self.config = config
         self.classes = num_classes or known_classes(config.data.name) or CLASSES
-        self.rows = [row for row in passes.table(config) if row['gradient']]
+        self.rows = [row for row in passes.pass_costs(config) if row['gradient']]
         self.layers, parameters = _layers(config, self.classes)
         copies = 2 + (config.optimizer.name != 'sgd')  # gradient and momentum, or two moments
         self.state = 4 * parameters * (1 + copies + (config.method.teacher.kind == 'ema'))

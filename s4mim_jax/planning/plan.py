@@ -7,14 +7,14 @@ from pathlib import Path
 
 import jax
 
-from s4mim_jax.config.precision import with_precision
 from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import check_batch, make_mesh
 from s4mim_jax.parallel.hlo import KINDS
 from s4mim_jax.planning import dataset, memory, report, topologies
 from s4mim_jax.planning.memo import Memo
 from s4mim_jax.planning.program import OutOfMemory, Program, compile_step
-from s4mim_jax.planning.run_facts import run_facts
+from s4mim_jax.planning.resolve import resolve
+from s4mim_jax.planning.run_description import run_description
 from s4mim_jax.planning.time_model import FORMULA, HOP_SECONDS, StepTime, step_time
 from s4mim_jax.training import passes
 
@@ -43,18 +43,17 @@ def make_plan(config, where: topologies.Slice | None = None, *, batch_per_device
         size = batch_per_device * len(devices)
         config.batch.update(labeled=size, unlabeled=size)
     validate(config)
-    planned = passes.plan(config.method)
-    config = with_precision(config, platform=devices[0].platform)
+    planned = passes.passes_of(config.method)
     mesh = make_mesh(config, devices)
     check_batch(config, mesh.size, planned.unlabeled)
     known = dataset.look_up(config, planned.unlabeled, num_classes, images)
+    config = resolve(config, None, num_classes=known.num_classes, platform=devices[0].platform)
     if not where:
         memory.check_crop(config, known.num_classes, planned, mesh.size)
-    config = _with_some_coherence(config, known.num_classes)
     hosts = len({device.process_index for device in devices})
     plan = {'devices': {'count': len(devices), 'kind': devices[0].device_kind, 'platform': devices[0].platform,
                         'topology': where and where.name, 'cloud_name': where and where.cloud_name, 'hosts': hosts}}
-    plan |= run_facts(config, known, mesh, hosts)
+    plan |= run_description(config, known, mesh, hosts)
     say(report.before(plan, passes.describe(config)))
     say(f'compiling for {len(devices)} {"chips" if where else "device(s)"} ... (minutes for large networks)')
     memo = Memo(kept, where.name) if where and kept else None
@@ -125,16 +124,6 @@ def _bound(bound: tuple[float, float], plan: dict) -> dict:
             'images_per_second_per_host': (batch['labeled'] + batch['unlabeled']) / seconds / devices['hosts'],
             'hours': hours, 'device_hours': hours * devices['count'],
             'hours_for_the_same_images': schedule['steps_for_the_same_images'] * seconds / 3600}
-
-
-def _with_some_coherence(config, num_classes: int):
-    """A class table of the right size: its values come from the data and change nothing that is planned."""
-    rule = config.method.selection
-    if rule.refinement != 'coherence' or rule.coherence:
-        return config
-    config = config.copy_and_resolve_references()
-    config.method.selection.coherence = (0.5,) * num_classes
-    return config
 
 
 def _versions() -> dict:

@@ -53,7 +53,7 @@ def abstract_batch(config) -> dict:
     result = {'labeled': {'image': array(jnp.uint8, batch.labeled, height, width, config.data.channels),
                           'label': array(jnp.uint8, batch.labeled, height, width),
                           'index': array(jnp.int32, batch.labeled)}}
-    if passes.plan(config.method).unlabeled:
+    if passes.passes_of(config.method).unlabeled:
         lead = (batch.unlabeled, partners, height, width)
         result['unlabeled'] = {'image': array(jnp.uint8, *lead, config.data.channels), 'valid': array(jnp.bool_, *lead),
                                'label': array(jnp.uint8, *lead), 'index': array(jnp.int32, batch.unlabeled)}

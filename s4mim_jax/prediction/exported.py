@@ -88,8 +88,8 @@ def load_export(folder, overrides=()) -> Predictor:
 
     windows = lambda images: network(images.shape[1:3])(images)
     sliding = settings.protocol.mode == 'sliding'
-    see = Network(None if sliding else values, windows if sliding else None)
-    return Predictor(see, settings, model['classes'], np.asarray(model['palette'], np.uint8), model['step'],
+    networks = Network(None if sliding else values, windows if sliding else None)
+    return Predictor(networks, settings, model['classes'], np.asarray(model['palette'], np.uint8), model['step'],
                      model['weights'])
 
 

@@ -43,8 +43,8 @@ def load(workdir, checkpoint='best', weights: str = 'teacher', overrides: Sequen
         workdir, config, len(run['classes']), str(checkpoint), weights)
     settings, apply_fn = settings_from(config), network(config, len(run['classes']))
     variables = place_variables(variables, local_mesh(1))
-    see = networks(apply_fn, variables, settings, takes_padding(config.model))
-    return Predictor(see, settings, run['classes'], run['palette'], step, weights, config,
+    compiled = networks(apply_fn, variables, settings, takes_padding(config.model))
+    return Predictor(compiled, settings, run['classes'], run['palette'], step, weights, config,
                      models.build_model(config, len(run['classes'])), variables)
 
 
@@ -54,7 +54,7 @@ def networks(apply_fn, variables, settings: Settings, padding: bool) -> Network:
     padding: whether its outputs stay what they are when images are padded, see `encoder_sizes.takes_padding`.
     """
     protocol = settings.protocol
-    look = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, protocol))
+    predict = jax.jit(lambda variables, images: class_values(apply_fn, variables, images, protocol))
     windows = jax.jit(lambda variables, windows: window_values(apply_fn, variables, windows, protocol))
 
     def whole(variables, images, seen, own, canvas, confidence):
@@ -65,4 +65,4 @@ def networks(apply_fn, variables, settings: Settings, padding: bool) -> Network:
     padded = None
     if padding and protocol.mode == 'whole' and not protocol.augmented:
         padded = partial(jax.jit(whole, static_argnums=(4, 5)), variables)
-    return Network(partial(look, variables), partial(windows, variables), padded)
+    return Network(partial(predict, variables), partial(windows, variables), padded)

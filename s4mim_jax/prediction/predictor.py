@@ -11,7 +11,7 @@ from s4mim_jax.config.encoder_sizes import evaluation_multiple, nearest_multiple
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.pixel_format import PixelFormat, pixel_format
 from s4mim_jax.data.geometry import resize_image
-from s4mim_jax.data.shape_plan import FEW, Shapes
+from s4mim_jax.data.shape_buckets import FEW, ShapeBuckets
 from s4mim_jax.data.sizes import canvas_size
 from s4mim_jax.evaluation.inference import Protocol, protocol_from
 from s4mim_jax.evaluation.own_size import decide
@@ -30,7 +30,7 @@ class Settings(NamedTuple):
     """How images become the network's input, and what is done with its output.
 
     resize: (height, width) at the network; None = the own size. multiple: it is rounded to. batch: images or windows
-    in a call. pixels: channels and value range. protocol: how to look.
+    in a call. pixels: channels and value range. protocol: of evaluation.
     """
 
     resize: tuple[int, int] | None
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The functions that see: all take uint8 [B, h, w, channels].
+    """The compiled functions: all take uint8 [B, h, w, channels].
 
     values: -> float32 [B, h, w, C] of kind `protocol.kind`, for whole images. windows: -> probabilities of windows,
     float32 [B, *window, C]; None where images are never cut. padded: (images, seen, own, canvas, confidence) -> what
@@ -83,13 +83,13 @@ class Predictor:
         None for an exported model.
     """
 
-    def __init__(self, see: Network, settings: Settings, classes: Sequence[str], palette, step: int, weights: str,
+    def __init__(self, network: Network, settings: Settings, classes: Sequence[str], palette, step: int, weights: str,
                  config=None, model=None, variables=None):
         self.settings, self.config, self.model, self.variables = settings, config, model, variables
         self.classes, self.palette = tuple(classes), np.asarray(palette, np.uint8)
         self.step, self.weights = step, weights
-        self._see, protocol = see, settings.protocol
-        self._shapes, self._sizes = Shapes(), set()
+        self._network, protocol = network, settings.protocol
+        self._shapes, self._sizes = ShapeBuckets(), set()
 
         def choose(values, row, own, canvas, confidence):
             value = jax.lax.dynamic_slice_in_dim(values, row, 1)
@@ -182,7 +182,7 @@ class Predictor:
           None, or why every size at the network is compiled for, where there are more than a few.
         """
         self._sizes |= {self.settings.input_size(own) for own in sizes}
-        if self._see.padded is not None:
+        if self._network.padded is not None:
             self._shapes.expect([self._vector(own) for own in sizes])
             return None
         protocol = self.settings.protocol
@@ -198,7 +198,7 @@ class Predictor:
 
     def _padded(self, size, owns) -> bool:
         """Whether images of a size at the network go one by one into a larger array; else they share batches."""
-        if self._see.padded is None:
+        if self._network.padded is None:
             return False
         return len(owns) == 1 or any(self._shapes.shape(self._vector(own))[:2] != size for own in owns)
 
@@ -207,25 +207,25 @@ class Predictor:
         shape = self._shapes.shape(self._vector(own))
         held = np.zeros((1, *shape[:2], self.settings.pixels.channels), np.uint8)
         held[0, :size[0], :size[1]] = resize_image(image, size)
-        found = self._see.padded(held, np.array([size], np.int32), np.array([own], np.int32), shape[2:], confidence)
+        found = self._network.padded(held, np.array([size], np.int32), np.array([own], np.int32), shape[2:], confidence)
         return tuple(a if a is None else np.asarray(a)[0, :own[0], :own[1]] for a in found)
 
     def windows_of(self, size: tuple[int, int]) -> Protocol | None:
         """How an image of (h, w) at the network is cut so that memory stays bounded; None = it is seen at once.
 
         Raises:
-          InputError: a side, or looks at several scales of an image, that are beyond what can be cut.
+          InputError: a side, or several scales of an image, that are beyond what can be cut.
         """
         protocol = self.settings.protocol
         if max(size) >= LONGEST:
             raise InputError(f'an image of {size[0]}x{size[1]} pixels: a side of {LONGEST} pixels or more\n'
                              'valid: tiles of it')
         if protocol.mode == 'sliding':
-            if protocol.augmented or self._see.windows is None:
+            if protocol.augmented or self._network.windows is None:
                 return None
             large = 4 * size[0] * size[1] * len(self.classes) > TILED_FROM
             # Windows have one size, whatever the image's.
-            return protocol if self._see.values is None or len(self._sizes) > FEW or large else None
+            return protocol if self._network.values is None or len(self._sizes) > FEW or large else None
         if self.config is None:  # an exported model takes the sizes that it was made for
             return None
         patch = size_multiple(self.config.model)
@@ -236,7 +236,7 @@ class Predictor:
         return cut
 
     def _by_windows(self, image, size, protocol, confidence):
-        return predict_tiled(self._see.windows, resize_image(image, size), image.shape[:2], protocol,
+        return predict_tiled(self._network.windows, resize_image(image, size), image.shape[:2], protocol,
                              self._windows_at_once(protocol), confidence)
 
     def _windows_at_once(self, protocol):
@@ -251,9 +251,9 @@ class Predictor:
             cut = self.windows_of(size)
             if cut is not None:
                 protocol = cut
-                values = mean_scores(self._see.windows, seen, cut, self._windows_at_once(cut))
+                values = mean_scores(self._network.windows, seen, cut, self._windows_at_once(cut))
             else:
-                values = self._see.values(seen[None])[0]
+                values = self._network.values(seen[None])[0]
             values = resize_bilinear(jnp.asarray(values)[None], image.shape[:2], protocol.align_corners)[0]
             found.append(np.asarray(values if protocol.kind == 'probabilities' else jax.nn.softmax(values)))
         return found
@@ -265,7 +265,7 @@ class Predictor:
         batch = np.zeros((rows, *size, self.settings.pixels.channels), np.uint8)
         for row, image in enumerate(images):
             batch[row] = resize_image(image, size)
-        values = self._see.values(batch)
+        values = self._network.values(batch)
         waiting = []
         for row, image in enumerate(images):
             own = image.shape[:2]

@@ -94,11 +94,11 @@ def recognise(weights: Weights) -> Contents:
     encoder = decoder = None
     for prefix in PREFIXES:
         arrays = {name.removeprefix(prefix): a for name, a in weights.arrays.items() if name.startswith(prefix)}
-        looked = ((scheme, scheme.look(arrays)) for scheme in ENCODERS)
-        encoder = encoder or next((Part(scheme, found, prefix) for scheme, found in looked if found), None)
+        recognised = ((scheme, scheme.recognise(arrays)) for scheme in ENCODERS)
+        encoder = encoder or next((Part(scheme, found, prefix) for scheme, found in recognised if found), None)
     if encoder is None or encoder.prefix:  # a decoder stands beside the encoder's prefix
-        looked = ((scheme, scheme.look(weights.arrays)) for scheme in DECODERS)
-        decoder = next((Part(scheme, found) for scheme, found in looked if found), None)
+        recognised = ((scheme, scheme.recognise(weights.arrays)) for scheme in DECODERS)
+        decoder = next((Part(scheme, found) for scheme, found in recognised if found), None)
     return Contents(weights, encoder, decoder)
 
 

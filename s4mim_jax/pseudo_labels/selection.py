@@ -10,7 +10,7 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.resize import resize_bilinear
 from s4mim_jax.parallel.collectives import Collectives
 from s4mim_jax.parallel.order_statistic import kth_smallest, settled
-from s4mim_jax.pseudo_labels.partition import partition_threshold
+from s4mim_jax.pseudo_labels.dynamic_threshold import partition_threshold
 from s4mim_jax.pseudo_labels.refinement import margin, neighbor_union
 from s4mim_jax.pseudo_labels.teacher import Maps
 

@@ -14,9 +14,12 @@ FEW_POSITIONS = 8
 def warnings(config) -> list[str]:
     """A line for each setting that leaves a part of the network or of the method without effect (ours)."""
     stride, crop, found = feature_stride(config.model), tuple(config.data.crop), []
-    for rate in without_reach(config.model, crop):
-        found.append(f'--config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate {rate} is not below the side '
-                     f'of the map of a crop {crop} at stride {stride}; its outer taps learn nothing')
+    rates = without_reach(config.model, crop)
+    if rates:
+        one = len(rates) == 1
+        found.append(f'--config.model.aspp_rates={tuple(config.model.aspp_rates)}: rate{"" if one else "s"} '
+                     f'{", ".join(map(str, rates))} {"is" if one else "are"} not below the side of the map of a crop '
+                     f'{crop} at stride {stride}; {"its" if one else "their"} outer taps learn nothing')
     side = min(-(-n // stride) for n in crop)
     for term in ('class_wise_mim', 'feature_aggregation'):
         if config.method[term] and side < FEW_POSITIONS:
@@ -32,7 +35,7 @@ def few_kept(config, completed: int, kept: float | None) -> str | None:
     Args:
       config: whole config. completed: updates so far. kept: share of the valid pixels that passed, None = not counted.
     """
-    learns = passes.plan(config.method).unlabeled and config.method.selection.threshold == 'confidence'
+    learns = passes.passes_of(config.method).unlabeled and config.method.selection.threshold == 'confidence'
     if kept is None or not learns or kept >= FEW_KEPT or completed < AFTER * config.total_steps:
         return None
     return (f'warning: {100 * kept:.0f} % of the pseudo-label pixels reach method.tau={config.method.tau:g}, so the '

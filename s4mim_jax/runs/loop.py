@@ -10,17 +10,18 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from s4mim_jax import data, evaluation, models
+from s4mim_jax.config import terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
 from s4mim_jax.parallel import check_batch, hlo, make_mesh, processes
 from s4mim_jax.planning import memory
+from s4mim_jax.planning.resolve import resolve
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
-from s4mim_jax.runs.resolve import resolve
 from s4mim_jax.runs.signals import StopRequest
 from s4mim_jax.runs.start_text import start_text
 from s4mim_jax.runs.throughput import Progress
@@ -58,7 +59,7 @@ class _Run:
     def __init__(self, config, workdir, stop, held):
         self.began, self.first_step = time.perf_counter(), None
         self.config, self.stop = config, stop
-        self.passes = passes.plan(config.method)
+        self.passes = passes.passes_of(config.method)
         # Everything that can be wrong is looked at before anything is written.
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
@@ -110,8 +111,8 @@ class _Run:
         if self.main:
             self._describe()
         self.monitor = Monitor(self.folder, self.completed, self.writers, config.to_dict()) if self.main else None
-        looks = config.log.images or watch.any_by_class(self.passes, config.method)  # at pictures, or only to count
-        self.look = panels.make_look(config, self.source.num_classes, self.mesh) if looks else None
+        wanted = config.log.images or watch.any_by_class(self.passes, config.method)  # pictures, or counts only
+        self.snapshot = panels.make_snapshot(config, self.source.num_classes, self.mesh) if wanted else None
         self.infer = evaluation.make_evaluator(config, self.source.classes, self.mesh)
         self.progress = Progress(self.completed, config.total_steps, config.batch.labeled +
                                  (config.batch.unlabeled if self.passes.unlabeled else 0))
@@ -119,9 +120,10 @@ class _Run:
             return self._run()
         except _NonFinite as error:
             if self.main:
-                print(f'error: {error}', file=sys.stderr, flush=True)
+                terminal.say(f'error: {error}', sys.stderr)
             return NON_FINITE
         finally:
+            terminal.end()
             self.checkpoints.close()
             if self.monitor:
                 self.monitor.close()
@@ -172,7 +174,8 @@ class _Run:
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = self._agreed_signal(log or evaluate or save)
             if evaluate or save or stop:
-                self._look_at_metrics()
+                terminal.end()  # the last line of progress before a score stays
+                self._collect_metrics()
                 self.progress.pause()
                 if evaluate:
                     save |= self._evaluate(batch)
@@ -216,7 +219,7 @@ class _Run:
             step = step.lower(self.state, batch).compile()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
-                     'passes': passes.table(self.config)}
+                     'passes': passes.pass_costs(self.config)}
         self._say(f'compiled in {seconds:.1f} s' + (f'; {used / 2**30:.2f} GiB a device' if used else ''))
         if self.mesh.size > 1:
             found = hlo.collectives(step)
@@ -227,8 +230,8 @@ class _Run:
         processes.meet('the step is compiled')
         return step
 
-    def _look_at_metrics(self) -> None:
-        """Waits for the steps since the last look, in order, and adds up their metrics."""
+    def _collect_metrics(self) -> None:
+        """Waits for the steps since the last call, in order, and adds up their metrics."""
         waiting, self.waiting = jax.device_get(self.waiting), []
         first = self.completed - len(waiting) + 1
         for number, metrics in enumerate(waiting, first):
@@ -245,7 +248,7 @@ class _Run:
                          'try a lower --config.optimizer.learning_rate or --config.optimizer.clip_norm=1.0')
 
     def _log(self) -> None:
-        self._look_at_metrics()
+        self._collect_metrics()
         self.shown = time.monotonic()
         self.progress.pause()
         means = self.sums.take()
@@ -254,10 +257,10 @@ class _Run:
         if self.monitor:
             self.monitor.scalars(self.completed, 'train', means)
             self.monitor.rates(self.completed, self.progress.rates())
-            print(self.progress.line(means), flush=True)
+            terminal.show(self.progress.line(means, terminal.width(sys.stdout)))
             warning = advice.few_kept(self.config, self.completed, means.get('pseudo_label/kept'))
             if warning and not self.warned:
-                print(warning, flush=True)
+                terminal.say(warning)
             self.warned |= bool(warning)
         self.progress.begin()
 
@@ -272,7 +275,7 @@ class _Run:
             self.progress.pause()
             sums = Sums({})
             sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
-            print(self.progress.line(sums.take()), flush=True)
+            terminal.show(self.progress.line(sums.take(), terminal.width(sys.stdout)))
             self.progress.begin()
 
     def _compare_weights(self) -> None:
@@ -301,11 +304,11 @@ class _Run:
             values = {'miou': result['miou'], 'pixel_accuracy': result['pixel_accuracy']}
             values |= {f'iou/{name}': value for name, value in result['iou'].items()}
             self.monitor.scalars(self.completed, self.config.eval.split, values, weights=weights)
-            print(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
-                  f'{", best so far" if best else ""}), {result["images"]} images in '
-                  f'{time.perf_counter() - started:.1f} s', flush=True)
-        if self.look is not None:
-            seen, counts = jax.device_get(self.look(self.state, batch, self.completed))
+            terminal.say(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
+                         f'{", best so far" if best else ""}), {result["images"]} images in '
+                         f'{time.perf_counter() - started:.1f} s')
+        if self.snapshot is not None:
+            seen, counts = jax.device_get(self.snapshot(self.state, batch, self.completed))
             if self.monitor:
                 for name, picture in panels.draw(
                         seen, self.source.palette, self.passes.table.values()).items():
@@ -343,7 +346,7 @@ class _Run:
 
     def _say(self, text: str) -> None:
         if self.main:
-            print(text, flush=True)
+            terminal.say(text)
 
 
 class _NonFinite(Exception):

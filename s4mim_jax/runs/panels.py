@@ -11,11 +11,11 @@ from s4mim_jax import terms
 from s4mim_jax.models import build_model
 from s4mim_jax.parallel import Collectives, batch_sharding, replicated
 from s4mim_jax.training import watch
-from s4mim_jax.training.passes import plan
-from s4mim_jax.training.scene import compose_scene
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.training.forward import forward_pass
+from s4mim_jax.training.passes import passes_of
 from s4mim_jax.views.normalize import as_rgb, denormalize, statistics
-from s4mim_jax.views.table import LABELED, VIEWS, WEAK, table
+from s4mim_jax.views.randomness import StepRandomness
+from s4mim_jax.views.table import LABELED, VIEWS, WEAK, views_of
 
 VOID = (96, 96, 96)
 STRIPES = ((225, 225, 225), (150, 150, 150))  # of pixels that are not kept: no class is striped
@@ -23,8 +23,8 @@ NAMES = {'x': 'image', 'w': 'weak view', 's1': 'strong view', 's2': 'strong view
 TITLE = 14  # pixels of height for the names of columns
 
 
-def make_look(config, num_classes: int, mesh) -> Callable:
-    """Compiles `look(state, batch, step)` -> (pictures, counts).
+def make_snapshot(config, num_classes: int, mesh) -> Callable:
+    """Compiles `snapshot(state, batch, step)` -> (pictures, counts).
 
     pictures, of the first `log.images` images: x, x_label, x_prediction and, with unlabelled terms, w,
     w_label, w_kept, with a refinement w_unrefined, and the strong view s1 with its mixed target
@@ -32,28 +32,28 @@ def make_look(config, num_classes: int, mesh) -> Callable:
     reconstructed, NAME_pixels. Images are u8 [N, H, W, 3]. counts: `watch.by_class` of the batch. With
     log.images = 0 there are no pictures, and only what is counted is computed.
     """
-    passes, model = plan(config.method), build_model(config, num_classes)
+    passes, model = passes_of(config.method), build_model(config, num_classes)
     if not config.log.images:
         passes = watch.needed(passes, config.method)
     collectives = Collectives(shards=mesh.size)
     count = min(config.log.images, config.batch.labeled,
                 config.batch.unlabeled if passes.unlabeled else config.batch.labeled)
 
-    def look(state, batch, step):
+    def snapshot(state, batch, step):
         variables = {'params': state.params, 'batch_stats': state.batch_stats}
-        scene, _ = compose_scene(model, config, passes, collectives, variables, state.ema, batch,
-                                 Draws(state.seed, step), state.terms)
-        seen = pictures(scene, config.data, count) if count else {}
+        forward, _ = forward_pass(model, config, passes, collectives, variables, state.ema, batch,
+                                 StepRandomness(state.seed, step), state.terms)
+        seen = pictures(forward, config.data, count) if count else {}
         if LABELED in seen:
-            logits = model.apply(state.variables(), scene.images[LABELED][:count], train=False).logits
+            logits = model.apply(state.variables(), forward.images[LABELED][:count], train=False).logits
             seen[f'{LABELED}_prediction'] = jnp.argmax(logits, axis=-1)
-        return seen, watch.by_class(scene, batch, num_classes)
+        return seen, watch.by_class(forward, batch, num_classes)
 
-    return jax.jit(look, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
+    return jax.jit(snapshot, in_shardings=(None, batch_sharding(mesh), None), out_shardings=replicated(mesh))
 
 
-def pictures(scene, data, count: int) -> dict[str, jax.Array]:
-    """What a Scene holds of `make_look`'s pictures, all but x_prediction; of the first `count` images.
+def pictures(forward, data, count: int) -> dict[str, jax.Array]:
+    """What a Forward holds of `make_snapshot`'s pictures, all but x_prediction; of the first `count` images.
 
     Images are u8 [N, H, W, 3], labels and predictions integer [N, H, W], the rest bool [N, H, W].
     data: `config.data`, for its statistics.
@@ -63,30 +63,30 @@ def pictures(scene, data, count: int) -> dict[str, jax.Array]:
         return as_rgb(jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8))
 
     seen = {}
-    if LABELED in scene.images:
-        seen |= {LABELED: bytes_of(scene.images[LABELED]), f'{LABELED}_label': scene.label[:count]}
-    for row in table(scene.method).values():
+    if LABELED in forward.images:
+        seen |= {LABELED: bytes_of(forward.images[LABELED]), f'{LABELED}_label': forward.label[:count]}
+    for row in views_of(forward.method).values():
         name = row.name
-        if row.panel == 'unlabeled' and name in scene.targets and name in scene.images:
-            target = scene.targets[name]
-            seen |= {name: bytes_of(scene.images[name]),
+        if row.panel == 'unlabeled' and name in forward.targets and name in forward.images:
+            target = forward.targets[name]
+            seen |= {name: bytes_of(forward.images[name]),
                      f'{name}_label': jnp.where(target.valid, target.label, 255)[:count],
                      f'{name}_kept': target.kept[:count]}
-    if WEAK in seen and scene.method.selection.refinement != 'none':
-        seen[f'{WEAK}_unrefined'] = scene.targets[WEAK].unrefined[:count]
-    for term in terms.active(scene.method).values():
-        for name, pixels in term.pictures(scene).items() if hasattr(term, 'pictures') else ():
-            copy = scene.masked[name]
+    if WEAK in seen and forward.method.selection.refinement != 'none':
+        seen[f'{WEAK}_unrefined'] = forward.targets[WEAK].unrefined[:count]
+    for term in terms.active(forward.method).values():
+        for name, pixels in term.pictures(forward).items() if hasattr(term, 'pictures') else ():
+            copy = forward.masked[name]
             seen[f'{name}_pixels'] = bytes_of(jnp.where(copy.visible[..., None], copy.image, pixels))
-    for name, copy in scene.masked.items():
-        seen |= {name: bytes_of(copy.image), f'{name}_prediction': jnp.argmax(scene.logits[name][:count], axis=-1)}
+    for name, copy in forward.masked.items():
+        seen |= {name: bytes_of(copy.image), f'{name}_prediction': jnp.argmax(forward.logits[name][:count], axis=-1)}
     return seen
 
 
 def draw(seen: dict, palette: np.ndarray, rows=VIEWS) -> dict[str, np.ndarray]:
     """Pictures u8 [H, W, 3] by name, a row an image, columns in the order below; a name without columns is left out.
 
-    seen: `make_look`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
+    seen: `make_snapshot`'s pictures as arrays of the host. palette: u8 [C, 3]; classes beyond it and 255 are VOID,
     pixels that are not kept striped. rows: of the table of views, which says where a view is shown. The first row of a
     picture holds the names of its columns.
 

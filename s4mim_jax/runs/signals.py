@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 
+from s4mim_jax.config import terminal
+
 GRACE = 5.0  # seconds that a second SIGINT leaves the main thread to come back from the device
 
 
@@ -48,7 +50,7 @@ class StopRequest:
                 continue
             heard += 1
             if heard == 1 and self._say:
-                print('stopping after this step; the state is saved then. Ctrl-C again ends at once', flush=True)
+                terminal.say('stopping after this step; the state is saved then. Ctrl-C again ends at once')
             elif heard > 1 and number == signal.SIGINT and not self._over.wait(GRACE):
                 os._exit(128 + signal.SIGINT)
 

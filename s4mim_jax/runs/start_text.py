@@ -13,7 +13,7 @@ def start_text(config, source, split, notes, mesh, protocol: dict, parameters: i
       source: data.Source. split: data.Split. notes: lines about the dataset. mesh: jax.sharding.Mesh.
       protocol: `evaluation.describe(config)`. parameters: of the network and its heads.
     """
-    unlabeled = passes.plan(config.method).unlabeled
+    unlabeled = passes.passes_of(config.method).unlabeled
     rate, o = base_learning_rate(config), config.optimizer
     lines = [
         f'{config.method.name} on {source.name}: {source.num_classes} classes, split {split.name} '

@@ -39,19 +39,27 @@ class Progress:
         seconds = self._seconds / self._steps
         return {'step_seconds': seconds, 'images_per_second': self._images / seconds}
 
-    def line(self, losses: dict) -> str:
-        """`step 50/1000  loss 0.812 (supervised 0.79)  3.1 steps/s  50 images/s  ETA 0:05:06`."""
-        text = f'step {self.step}/{self.total}'
+    def line(self, losses: dict, width: int | None = None) -> str:
+        """`step 50/1000  loss 0.812 (supervised 0.79)  3.1 steps/s  50 images/s  ETA 0:05:06`.
+
+        Args:
+          losses: means by name. width: columns that it shall fit, None = any. The losses of the terms, the images a
+            second and the share that was kept are left out in this order where it would not.
+        """
+        terms = ', '.join(f'{k.removeprefix("loss/")} {v:.3f}' for k, v in losses.items()
+                          if k.startswith('loss/') and v is not None)
+        parts = {'step': f'step {self.step}/{self.total}'}
         if losses.get('loss') is not None:
-            parts = ', '.join(f'{k.removeprefix("loss/")} {v:.3f}' for k, v in losses.items()
-                              if k.startswith('loss/') and v is not None)
-            text += f'  loss {losses["loss"]:.3f} ({parts})'
+            parts |= {'loss': f'  loss {losses["loss"]:.3f}', 'terms': f' ({terms})'}
         if losses.get('pseudo_label/kept') is not None:
-            text += f'  kept {losses["pseudo_label/kept"]:.0%}'
+            parts['kept'] = f'  kept {losses["pseudo_label/kept"]:.0%}'
         if self._rate:
-            text += f'  {self._rate:.2f} steps/s  {self._rate * self._images:.1f} images/s'
-            text += f'  ETA {duration((self.total - self.step) / self._rate)}'
-        return text
+            parts |= {'steps': f'  {self._rate:.2f} steps/s', 'images': f'  {self._rate * self._images:.1f} images/s',
+                      'left': f'  ETA {duration((self.total - self.step) / self._rate)}'}
+        for name in ('terms', 'images', 'kept'):
+            if width and sum(map(len, parts.values())) >= width:
+                parts.pop(name, None)
+        return ''.join(parts.values())
 
 
 def duration(seconds: float) -> str:

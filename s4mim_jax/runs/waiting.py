@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
+from s4mim_jax.config import terminal
+
 TICK = 1.0  # seconds between counts on a terminal, where the line is written over
 LINE = 30.0  # and between lines elsewhere: a log shall show that something goes on, not be filled
 
@@ -24,7 +26,8 @@ def counting(text: str, *, stream: TextIO | None = None, quiet: float = 0.0, tic
       tick, line: seconds between counts, on a terminal and elsewhere.
     """
     stream = stream or sys.stdout
-    terminal, began, done = stream.isatty(), time.monotonic(), threading.Event()
+    terminal.end()
+    in_place, began, done = stream.isatty(), time.monotonic(), threading.Event()
 
     def say(words, end='\n'):
         with contextlib.suppress(ValueError, OSError):  # closed, or a pipe that nobody reads any more
@@ -34,13 +37,13 @@ def counting(text: str, *, stream: TextIO | None = None, quiet: float = 0.0, tic
         if quiet:
             if done.wait(quiet):
                 return
-            say(f'{text} ...', '' if terminal else '\n')
-        while not done.wait(tick if terminal else line):
+            say(f'{text} ...', '' if in_place else '\n')
+        while not done.wait(tick if in_place else line):
             seconds = round(time.monotonic() - began)
-            say(f'\r{text} ... {seconds} s', '') if terminal else say(f'{text}: {seconds} s so far')
+            say(f'\r{text} ... {seconds} s', '') if in_place else say(f'{text}: {seconds} s so far')
 
     if not quiet:
-        say(f'{text} ...', '' if terminal else '\n')
+        say(f'{text} ...', '' if in_place else '\n')
     thread = threading.Thread(target=count, daemon=True, name='counting')
     thread.start()
     try:
@@ -48,5 +51,5 @@ def counting(text: str, *, stream: TextIO | None = None, quiet: float = 0.0, tic
     finally:
         done.set()
         thread.join()
-        if terminal and (not quiet or time.monotonic() - began >= quiet):
+        if in_place and (not quiet or time.monotonic() - began >= quiet):
             say('')

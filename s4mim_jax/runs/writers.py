@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 
+from s4mim_jax.config import terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.runs import storage
 
@@ -125,8 +126,8 @@ class _Dispensable:
         try:
             getattr(self._writer, call)(*arguments)
         except Exception as error:  # whatever a service's client raises
-            print(f'warning: log.writers: {self._name} failed and is left out from here on '
-                  f'({type(error).__name__}: {_line(error)})', file=sys.stderr, flush=True)
+            terminal.say(f'warning: log.writers: {self._name} failed and is left out from here on '
+                         f'({type(error).__name__}: {_line(error)})', sys.stderr)
             self._writer = None
 
     def write_scalars(self, step: int, scalars: dict) -> None:

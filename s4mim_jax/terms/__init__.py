@@ -3,16 +3,16 @@
 A term's module has
 
     needs(method) -> names      the outputs that it compares, rows of `views/table.py`
-    loss(scene) -> [Ratio]      whose values are averaged
+    loss(forward) -> [Ratio]    whose values are averaged
 
 and where it wants more
 
     defaults() -> {key: Key}    keys of its own in config.method ('similarity_loss', 'mim.tau')
     init(config, key)           parameters of a head of its own: optimised like other heads, in no export; found in
-                                scene.heads[HEAD], HEAD = the term's name unless the module says another
-    state(config)               arrays that training carries, in scene.states[NAME] before the step
-    update(scene, state)        them after the step; sums over the batch go through scene.collectives.sum
-    pictures(scene)             {masked copy: f32 [B, H, W, C]}, what is shown in its hidden pixels
+                                forward.heads[HEAD], HEAD = the term's name unless the module says another
+    state(config)               arrays that training carries, in forward.states[NAME] before the step
+    update(forward, state)      them after the step; sums over the batch go through forward.collectives.sum
+    pictures(forward)           {masked copy: f32 [B, H, W, C]}, what is shown in its hidden pixels
     BY_CLASS = True             its Ratios are vectors over classes, logged by class
 
 `init` and `state` may take `num_classes` as well. The weight is the config key `method.NAME`, a number that
@@ -48,14 +48,14 @@ TERMS = {
 }
 
 
-def table(method) -> dict[str, object]:
+def terms_of(method) -> dict[str, object]:
     """The package's terms and those of `method.modules`, name -> module."""
     return TERMS | {name: module for name, module in extensions(method).items() if hasattr(module, 'loss')}
 
 
 def active(method) -> dict[str, object]:
     """The terms of a `config.method` with a weight other than 0, in the table's order."""
-    return {name: term for name, term in table(method).items() if method[name]}
+    return {name: term for name, term in terms_of(method).items() if method[name]}
 
 
 def keys(name: str, term) -> dict[str, Key]:
@@ -67,4 +67,4 @@ def keys(name: str, term) -> dict[str, Key]:
     } | (term.defaults() if hasattr(term, 'defaults') else {})
 
 
-__all__ = ['IGNORE', 'Ratio', 'TERMS', 'active', 'filtered_cross_entropy', 'keys', 'pixel_cross_entropy', 'table']
+__all__ = ['IGNORE', 'Ratio', 'TERMS', 'active', 'filtered_cross_entropy', 'keys', 'pixel_cross_entropy', 'terms_of']

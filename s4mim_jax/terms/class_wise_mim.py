@@ -13,11 +13,11 @@ from s4mim_jax.config.key import Key, share
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.config.precision import compute_dtype
 from s4mim_jax.models import feature_channels, feature_stride
+from s4mim_jax.models.feature_grid import FeatureGrid
 from s4mim_jax.models.pixel_decoder import PixelDecoder
-from s4mim_jax.models.positions import Positions
 from s4mim_jax.terms.patch_norm import PATCH, normalize_patches, restore_patches
 from s4mim_jax.terms.ratio import Ratio
-from s4mim_jax.views.table import View, table
+from s4mim_jax.views.table import View, views_of
 
 HEAD = 'pixel_decoder'
 BY_CLASS = True
@@ -43,21 +43,21 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """One Ratio of vectors [C] a view; unlabelled views grow in over the first steps (`method.mim.ramp`).
 
     The target is what the view showed before its mask, with `method.mim.patch_norm` (MAE's) patch by patch.
     """
-    mim, ratios = scene.method.mim, []
-    decoded = reconstructed(scene)
-    for row in copies(scene.method):
+    mim, ratios = forward.method.mim, []
+    decoded = reconstructed(forward)
+    for row in copies(forward.method):
         name = row.name
-        target, copy, classes = _whole(scene, name), scene.masked[name], scene.logits[name].shape[-1]
+        target, copy, classes = _whole(forward, name), forward.masked[name], forward.logits[name].shape[-1]
         if mim.patch_norm:
             target = normalize_patches(target, PATCH)
         ratio = reconstruction_error(
-            decoded[name], target, copy.part, copy.visible, scene.positions, classes)
-        ratios.append(ramped(ratio, row, scene))
+            decoded[name], target, copy.class_region, copy.visible, forward.grid, classes)
+        ratios.append(ramped(ratio, row, forward))
     return ratios
 
 
@@ -74,58 +74,58 @@ def init(config, key: jax.Array) -> dict:
     return pixel_decoder(config).init(key, features, jnp.zeros((1, 2, 2), jnp.int32))['params']
 
 
-def reconstructed(scene) -> dict[str, jax.Array]:
+def reconstructed(forward) -> dict[str, jax.Array]:
     """Masked copy -> f32 [B, H, W, C], what the pixel decoder says of it; all copies in one call."""
-    rows, positions = copies(scene.method), scene.positions
-    maps = [scene.features[row.name] for row in rows]
-    gates = [positions.at_centres(scene.masked[row.name].part) for row in rows]
-    if scene.method.mim.scope == 'image':  # plain MIM: who takes part is the same, the gate is open
+    rows, grid = copies(forward.method), forward.grid
+    maps = [forward.features[row.name] for row in rows]
+    gates = [grid.at_centres(forward.masked[row.name].class_region) for row in rows]
+    if forward.method.mim.scope == 'image':  # plain MIM: who takes part is the same, the gate is open
         gates = [jnp.where(gate == IGNORE, IGNORE, 0) for gate in gates]
-    join, split = scene.collectives.join, scene.collectives.split
-    pixels = pixel_decoder(scene.config).apply({'params': scene.heads[HEAD]}, join(maps), join(gates))
-    pixels = positions.crop(pixels, tuple(scene.config.data.crop))
+    join, split = forward.collectives.join, forward.collectives.split
+    pixels = pixel_decoder(forward.config).apply({'params': forward.heads[HEAD]}, join(maps), join(gates))
+    pixels = grid.crop(pixels, tuple(forward.config.data.crop))
     return dict(zip([row.name for row in rows], split(pixels, [m.shape[0] for m in maps])))
 
 
 def copies(method) -> list[View]:
     """The masked copies that `method.mim.views` names by their masks: rows of the table of views."""
-    found = table(method).copies
+    found = views_of(method).copies
     return [found[mask] for mask in method.mim.views]
 
 
-def pictures(scene) -> dict[str, jax.Array]:
+def pictures(forward) -> dict[str, jax.Array]:
     """The reconstruction of each copy in its view's own values: f32 [B, H, W, C], normalised. To look at (ours).
 
     With `method.mim.patch_norm` the decoder leaves out each patch's mean and deviation: the view's are put back.
     """
-    own = lambda copy, pixels: restore_patches(pixels, _whole(scene, copy), PATCH)
-    return {copy: own(copy, pixels) if scene.method.mim.patch_norm else pixels
-            for copy, pixels in reconstructed(scene).items()}
+    own = lambda copy, pixels: restore_patches(pixels, _whole(forward, copy), PATCH)
+    return {copy: own(copy, pixels) if forward.method.mim.patch_norm else pixels
+            for copy, pixels in reconstructed(forward).items()}
 
 
-def _whole(scene, copy):
+def _whole(forward, copy):
     """f32 [B, H, W, C]: the view of which a masked copy was made."""
-    return scene.images[table(scene.method).base(copy, scene.method.masks)]
+    return forward.images[views_of(forward.method).base(copy, forward.method.masks)]
 
 
-def reconstruction_error(pixels, target, part, visible, positions: Positions, num_classes) -> Ratio:
+def reconstruction_error(pixels, target, class_region, visible, grid: FeatureGrid, num_classes) -> Ratio:
     """L1 on hidden pixels by class.
 
     Args:
-      pixels, target: f32 [B, H, W, 3]. part: i32 [B, H, W], classes or 255. visible: bool [B, H, W].
-      positions: of the feature map, at which the decoder was gated.
+      pixels, target: f32 [B, H, W, 3]. class_region: i32 [B, H, W], classes or 255. visible: bool [B, H, W].
+      grid: of the feature map, at whose positions the decoder was gated.
 
     Returns:
       Ratio of vectors [C]. A pixel counts where its class is the one that its position was decoded
       with; so in both scopes the same pixels count.
     """
-    gate, seen = positions.at_centres(part), positions.largely(visible)
+    gate, seen = grid.at_centres(class_region), grid.largely(visible)
     eligible = jnp.any(members(gate, seen, num_classes), (1, 2)) & jnp.any(members(gate, ~seen, num_classes), (1, 2))
-    decoded_as = positions.spread(gate, part.shape[1:3])
+    decoded_as = grid.spread(gate, class_region.shape[1:3])
     error = jnp.mean(jnp.abs(pixels - jax.lax.stop_gradient(target)), axis=-1)
-    counted = (part != IGNORE) & (part == decoded_as) & ~visible
+    counted = (class_region != IGNORE) & (class_region == decoded_as) & ~visible
     # One fused reduction a class: no [B, H, W, C] array is written.
-    hit = (part[..., None] == jnp.arange(num_classes)) & counted[..., None] & eligible[:, None, None]
+    hit = (class_region[..., None] == jnp.arange(num_classes)) & counted[..., None] & eligible[:, None, None]
     return Ratio(jnp.sum(jnp.where(hit, error[..., None], 0.0), (0, 1, 2)), jnp.sum(hit, (0, 1, 2), dtype=jnp.int32))
 
 
@@ -134,8 +134,8 @@ def members(gate: jax.Array, marked: jax.Array, num_classes: int) -> jax.Array:
     return (gate[..., None] == jnp.arange(num_classes)) & marked[..., None]
 
 
-def ramped(ratio: Ratio, row: View, scene) -> Ratio:
+def ramped(ratio: Ratio, row: View, forward) -> Ratio:
     """Unlabelled views count in full only after `method.mim.ramp` of the steps (ours); a Ratio of the same shapes."""
-    if row.side == 'labeled' or not scene.method.mim.ramp:
+    if row.side == 'labeled' or not forward.method.mim.ramp:
         return ratio
-    return Ratio(ratio.total * jnp.minimum(scene.progress / scene.method.mim.ramp, 1.0), ratio.count)
+    return Ratio(ratio.total * jnp.minimum(forward.progress / forward.method.mim.ramp, 1.0), ratio.count)

@@ -3,12 +3,12 @@
 from s4mim_jax.config.key import Key
 from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
 from s4mim_jax.terms.ratio import Ratio
-from s4mim_jax.views.table import table
+from s4mim_jax.views.table import views_of
 
 
 def needs(method) -> tuple[str, ...]:
     """The first `method.strong_views` of the two strong views (FixMatch has one, UniMatch two)."""
-    return table(method).strong[:method.strong_views]
+    return views_of(method).strong[:method.strong_views]
 
 
 def defaults() -> dict[str, Key]:
@@ -19,7 +19,7 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """Confidence-filtered cross-entropy: one Ratio of scalars a strong view; the loss is their mean."""
-    return [filtered_cross_entropy(scene.logits[view], scene.targets[view])
-            for view in needs(scene.method)]
+    return [filtered_cross_entropy(forward.logits[view], forward.targets[view])
+            for view in needs(forward.method)]

@@ -30,16 +30,16 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """One Ratio of vectors [C] a view; unlabelled views grow in over the first steps (`method.mim.ramp`)."""
-    mim, ratios = scene.method.mim, []
-    for row in copies(scene.method):
-        copy, features = scene.masked[row.name], scene.features[row.name]
-        source = scene.features[row.base] if mim.prototype_from == 'unmasked' else features
+    mim, ratios = forward.method.mim, []
+    for row in copies(forward.method):
+        copy, features = forward.masked[row.name], forward.features[row.name]
+        source = forward.features[row.base] if mim.prototype_from == 'unmasked' else features
         ratio = distance_to_visible(
-            features, source, scene.positions.at_centres(copy.part), scene.positions.largely(copy.visible),
-            scene.logits[row.name].shape[-1], mim.aggregation)
-        ratios.append(ramped(ratio, row, scene))
+            features, source, forward.grid.at_centres(copy.class_region), forward.grid.largely(copy.visible),
+            forward.logits[row.name].shape[-1], mim.aggregation)
+        ratios.append(ramped(ratio, row, forward))
     return ratios
 
 

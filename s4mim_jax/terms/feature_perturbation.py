@@ -18,6 +18,6 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """Confidence-filtered cross-entropy of the perturbed features' output against the weak view: a Ratio of scalars."""
-    return [filtered_cross_entropy(scene.logits['w_dropped'], scene.targets['w'])]
+    return [filtered_cross_entropy(forward.logits['w_dropped'], forward.targets['w'])]

@@ -16,6 +16,6 @@ def needs(method) -> tuple[str, ...]:
     return ('w_masked',)
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """Confidence-filtered cross-entropy of the masked copy against the weak view's pseudo-label: a Ratio of scalars."""
-    return [filtered_cross_entropy(scene.logits['w_masked'], target_of(scene, 'w_masked', 'w'))]
+    return [filtered_cross_entropy(forward.logits['w_masked'], target_of(forward, 'w_masked', 'w'))]

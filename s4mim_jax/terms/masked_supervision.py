@@ -15,6 +15,6 @@ def needs(method) -> tuple[str, ...]:
     return ('x_masked',)
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """Cross-entropy of the masked copy against the ground truth: a Ratio of scalars."""
-    return [labeled_cross_entropy(scene.logits['x_masked'], label_of(scene, 'x_masked'), scene.method)]
+    return [labeled_cross_entropy(forward.logits['x_masked'], label_of(forward, 'x_masked'), forward.method)]

@@ -11,12 +11,12 @@ from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
 from s4mim_jax.terms.masked_pixels import label_of, target_of
 from s4mim_jax.terms.ratio import Ratio
 from s4mim_jax.terms.supervised import labeled_cross_entropy
-from s4mim_jax.views.table import table
+from s4mim_jax.views.table import views_of
 
 
 def needs(method) -> tuple[str, ...]:
     """The masked copies of `method.mim.semantic_views`."""
-    copies = table(method).copies
+    copies = views_of(method).copies
     return tuple(copies[mask].name for mask in method.mim.semantic_views)
 
 
@@ -27,17 +27,17 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """One Ratio of scalars a view, scaled so that their mean is the weighted sum."""
-    views = table(scene.method)
-    rows = [views.copies[mask] for mask in scene.method.mim.semantic_views]
+    views = views_of(forward.method)
+    rows = [views.copies[mask] for mask in forward.method.mim.semantic_views]
     sides, ratios = [row.side for row in rows], []
     for row in rows:
-        logits = scene.logits[row.name]
+        logits = forward.logits[row.name]
         if row.side == 'labeled':
-            ratio = labeled_cross_entropy(logits, label_of(scene, row.name), scene.method)
+            ratio = labeled_cross_entropy(logits, label_of(forward, row.name), forward.method)
         else:
-            ratio = filtered_cross_entropy(logits, target_of(scene, row.name, views.target(row.name)))
+            ratio = filtered_cross_entropy(logits, target_of(forward, row.name, views.target(row.name)))
         share = 1 / len(set(sides)) / sides.count(row.side)
         ratios.append(Ratio(ratio.total * (share * len(rows)), ratio.count))
     return ratios

@@ -27,16 +27,16 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """Mean over the labelled pixels; with `similarity_unlabeled` averaged with that over `w`'s valid ones.
 
     One Ratio of scalars a pair of outputs.
     """
-    divergence = {'mse': squared_difference, 'kl': relative_entropy}[scene.method.similarity_loss]
-    pairs = [('x', scene.label != IGNORE)]
-    if scene.method.similarity_unlabeled:
-        pairs.append(('w', scene.targets['w'].valid))
-    return [Ratio(jnp.sum(divergence(scene.logits[view], scene.logits[f'{view}_masked']) * valid),
+    divergence = {'mse': squared_difference, 'kl': relative_entropy}[forward.method.similarity_loss]
+    pairs = [('x', forward.label != IGNORE)]
+    if forward.method.similarity_unlabeled:
+        pairs.append(('w', forward.targets['w'].valid))
+    return [Ratio(jnp.sum(divergence(forward.logits[view], forward.logits[f'{view}_masked']) * valid),
                   jnp.sum(valid, dtype=jnp.int32)) for view, valid in pairs]
 
 

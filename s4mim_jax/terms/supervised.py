@@ -30,9 +30,9 @@ def defaults() -> dict[str, Key]:
     }
 
 
-def loss(scene) -> list[Ratio]:
+def loss(forward) -> list[Ratio]:
     """Mean over the labelled pixels of output `x`; with OHEM, over the hard ones of each image: a Ratio of scalars."""
-    return [labeled_cross_entropy(scene.logits['x'], scene.label, scene.method, scene.method.supervised_loss)]
+    return [labeled_cross_entropy(forward.logits['x'], forward.label, forward.method, forward.method.supervised_loss)]
 
 
 def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method, kind: str = 'ce') -> Ratio:

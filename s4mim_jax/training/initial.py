@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from s4mim_jax import models
+from s4mim_jax.config import weight_folders
 from s4mim_jax.models.input_channels import with_input_channels
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.training.state import TrainState, abstract_state, assemble, head_parameters
-from s4mim_jax.views.keys import stream
+from s4mim_jax.views.randomness import stream
 
 
 def initial_variables(config, num_classes: int) -> dict:
@@ -22,9 +23,7 @@ def initial_variables(config, num_classes: int) -> dict:
     source, channels = config.model.pretrained, config.data.channels
     say = lambda line: print(line, flush=True) if jax.process_index() == 0 else None
     if source and os.path.isdir(source):
-        from s4mim_jax.runs import fine_tune  # brings the checkpoint library, needed only here
-        variables = fine_tune.run_variables(source, config.model, num_classes, seed=config.seed, channels=channels,
-                                            say=say)
+        variables = weight_folders.read(source, config.model, num_classes, seed=config.seed, channels=channels, say=say)
     elif source:
         from s4mim_jax import pretrained  # readers are needed only here
         variables = pretrained.import_variables(source, config.model, num_classes, seed=config.seed, say=say)

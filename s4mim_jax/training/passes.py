@@ -7,8 +7,7 @@ that no term asks for are left out, a call without views is not made.
 from typing import NamedTuple
 
 from s4mim_jax import terms
-from s4mim_jax.views.table import PARTNER, WEAK, Views
-from s4mim_jax.views.table import table as views_of
+from s4mim_jax.views.table import PARTNER, WEAK, Views, views_of
 
 
 class Call(NamedTuple):
@@ -47,7 +46,7 @@ class Passes(NamedTuple):
         return tuple(view for call in self.calls if call.masked for view in call.views)
 
 
-def plan(method) -> Passes:
+def passes_of(method) -> Passes:
     """The calls of a `config.method`, computed from the weights of its terms.
 
     Raises:
@@ -73,12 +72,12 @@ def plan(method) -> Passes:
     return Passes(views, tuple(calls), teacher, partner, scales)
 
 
-def table(config) -> list[dict]:
+def pass_costs(config) -> list[dict]:
     """The network passes of a step: {call, views, encoded, decoded, gradient}, counts in images.
 
     `encoded` of a teacher at several scales counts every scale's images.
     """
-    passes, rows = plan(config.method), []
+    passes, rows = passes_of(config.method), []
     size = lambda view: images_of(passes.table[view], config)
     watched = ([WEAK] if passes.teacher == 'ema' else []) + ([f'{PARTNER} of {WEAK}'] if passes.partner else [])
     whole = len(passes.scales) * len(watched)
@@ -105,8 +104,8 @@ def images_of(row, config) -> int:
 
 
 def describe(config) -> str:
-    """`table` as text, with the sums of the images that are encoded and decoded."""
-    rows = table(config)
+    """`pass_costs` as text, with the sums of the images that are encoded and decoded."""
+    rows = pass_costs(config)
     lines = [f'  {row["call"]}: {", ".join(row["views"])} '
              f'({row["encoded"]} images encoded, {row["decoded"]} decoded{"" if row["gradient"] else ", no gradient"})'
              for row in rows]

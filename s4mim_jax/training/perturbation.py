@@ -5,24 +5,24 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.randomness import StepRandomness
 from s4mim_jax.views.table import Views
 
 
 def perturbation(call, table: Views, sizes: dict[str, int], config, collectives, index,
-                 draws: Draws) -> Callable | None:
+                 randomness: StepRandomness) -> Callable | None:
     """The hook between encoder and decoder of a call, or None.
 
     Args:
       call: passes.Call. table: of the method's views. sizes: view -> batch size, in the call's order.
-      index: i32 [B], global indices of the unlabelled examples. draws: randomness of the step.
+      index: i32 [B], global indices of the unlabelled examples. randomness: of the step.
     """
     dropped = [name for name in call.decoded if table[name].dropped]
     paired = config.method.complementary_dropout and call.views == table.strong
     if not dropped and not paired:
         return None
     # Named by what is drawn, not by the call: switching another view off changes no draw.
-    keys = draws.keys('features/paired' if paired else 'features/dropped', index)
+    keys = randomness.keys('features/paired' if paired else 'features/dropped', index)
     order = list(sizes.values())
 
     def perturb(features):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from s4mim_jax import models, terms
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.training.optimizer import NETWORK, make_optimizer
-from s4mim_jax.views.keys import stream
+from s4mim_jax.views.randomness import stream
 
 
 @flax.struct.dataclass

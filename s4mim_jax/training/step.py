@@ -21,11 +21,11 @@ from s4mim_jax.pseudo_labels import blend, decay_at, longest_decay
 from s4mim_jax.terms.weights import weight
 from s4mim_jax.training import watch
 from s4mim_jax.training.batch import check_batch
+from s4mim_jax.training.forward import forward_pass
 from s4mim_jax.training.optimizer import make_optimizer
-from s4mim_jax.training.passes import plan
-from s4mim_jax.training.scene import compose_scene
+from s4mim_jax.training.passes import passes_of
 from s4mim_jax.training.state import TrainState, abstract_state, network_parameters
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.randomness import StepRandomness
 
 Metric = terms.Ratio  # of the step: a sum (f32) and a count (int32) over the global batch; divide when printing
 
@@ -71,21 +71,22 @@ def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False
 
 
 def _local_step(config, num_classes, collectives):
-    passes, optimizer = plan(config.method), make_optimizer(config)
+    passes, optimizer = passes_of(config.method), make_optimizer(config)
     active = terms.active(config.method)
     model = build_model(config, num_classes, axis_name=collectives.axes)
 
-    def losses(params, carried, teacher, batch, draws):
+    def losses(params, carried, teacher, batch, randomness):
         """The terms' values, weighted, and (what is carried on, metrics)."""
         statistics, states = carried
         variables = {'params': params, 'batch_stats': statistics}
-        scene, statistics = compose_scene(model, config, passes, collectives, variables, teacher, batch, draws, states)
-        values = {name: _value(term.loss(scene), collectives) for name, term in active.items()}
-        weighted = {name: weight(config.method, name, scene.progress) * value for name, value in values.items()}
+        forward, statistics = forward_pass(model, config, passes, collectives, variables, teacher, batch, randomness,
+                                           states)
+        values = {name: _value(term.loss(forward), collectives) for name, term in active.items()}
+        weighted = {name: weight(config.method, name, forward.progress) * value for name, value in values.items()}
         # Under shard_map these are this device's shares; their sum over devices is the value.
         metrics = {f'loss/{name}': Metric(value, None) for name, value in values.items()}
-        seen = {f'pseudo_label/{name}': Metric(*pair) for name, pair in watch.totals(scene, batch).items()}
-        updated = {name: active[name].update(scene, state) if hasattr(active[name], 'update') else state
+        seen = {f'pseudo_label/{name}': Metric(*pair) for name, pair in watch.totals(forward, batch).items()}
+        updated = {name: active[name].update(forward, state) if hasattr(active[name], 'update') else state
                    for name, state in states.items()}
         return weighted, ((statistics, jax.lax.stop_gradient(updated)), metrics | seen)
 
@@ -110,8 +111,8 @@ def _local_step(config, num_classes, collectives):
         check_batch(batch, sides)
         batch = {side: batch[side] for side in sides}
         if parts == 1:
-            gradients, (statistics, states), metrics = micro(
-                state.params, (state.batch_stats, state.terms), state.ema, batch, Draws(state.seed, state.step))
+            gradients, (statistics, states), metrics = micro(state.params, (state.batch_stats, state.terms), state.ema,
+                                                             batch, StepRandomness(state.seed, state.step))
         else:
             gradients, (statistics, states), metrics = _accumulate(micro, state, batch, parts)
         metrics['gradient_norm'] = Metric(optax.global_norm(gradients), jnp.ones((), jnp.int32))
@@ -119,7 +120,7 @@ def _local_step(config, num_classes, collectives):
         params = optax.apply_updates(state.params, updates)
         # After the update: an update that explodes must not be saved before the next step's loss shows it.
         metrics['parameter_norm'] = Metric(optax.global_norm(params), jnp.ones((), jnp.int32))
-        teacher = _follow(config, state, params, statistics)
+        teacher = _updated_teacher(config, state, params, statistics)
         return TrainState(state.step + 1, state.seed, params, statistics, opt_state, teacher, states), metrics
 
     return step
@@ -148,7 +149,8 @@ def _accumulate(micro, state, batch, parts):
 
     def body(carry, part):
         total, carried = carry
-        gradients, carried, metrics = micro(state.params, carried, state.ema, part, Draws(state.seed, state.step))
+        gradients, carried, metrics = micro(state.params, carried, state.ema, part,
+                                            StepRandomness(state.seed, state.step))
         return (jax.tree.map(jnp.add, total, gradients), carried), metrics
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
@@ -169,7 +171,7 @@ def _gradients_by_term(weighted, params, collectives) -> dict[str, Metric]:
     return norms
 
 
-def _follow(config, state, params, statistics):
+def _updated_teacher(config, state, params, statistics):
     """The EMA teacher after this update; None when there is none."""
     if state.ema is None:
         return None

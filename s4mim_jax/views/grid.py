@@ -8,7 +8,7 @@ import numpy as np
 
 
 def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float,
-              positions: tuple[np.ndarray, np.ndarray] | None = None) -> jax.Array:
+              feature_positions: tuple[np.ndarray, np.ndarray] | None = None) -> jax.Array:
     """Hides whole cells of a grid, the same number in every image (our reading of MaskMatch).
 
     round(H / patch) x round(W / patch) cells between rounded linspace edges: they differ by at most
@@ -17,14 +17,16 @@ def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float
 
     Args:
       keys: typed keys [B], one per global example (and per view).
-      size: (H, W). patch: side of a cell, pixels, or positions if there are any.
+      size: (H, W). patch: side of a cell, in pixels; in positions of the feature grid if
+        `feature_positions` is given.
       ratio: share of hidden cells, 0..1.
-      positions: None, or int [H] and [W], the position of each pixel: cells then consist of whole positions.
+      feature_positions: None, or int [H] and [W], the position of the feature grid that each row and each column of
+        pixels belongs to: cells then consist of whole positions.
 
     Returns:
       bool [B, H, W], True = visible.
     """
-    units = size if positions is None else tuple(int(p[-1]) + 1 for p in positions)
+    units = size if feature_positions is None else tuple(int(p[-1]) + 1 for p in feature_positions)
     cells = tuple(min(max(1, round(unit / patch)), unit) for unit in units)
     hidden = round(ratio * math.prod(cells))
     noise = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(cells),)))(keys)
@@ -32,8 +34,8 @@ def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float
     rank = jnp.argsort(jnp.argsort(noise, axis=-1), axis=-1)
     visible = (rank >= hidden).reshape(-1, *cells)
     rows, columns = (_cell_of(unit, count) for unit, count in zip(units, cells))
-    if positions is not None:
-        rows, columns = rows[positions[0]], columns[positions[1]]
+    if feature_positions is not None:
+        rows, columns = rows[feature_positions[0]], columns[feature_positions[1]]
     return visible[:, rows][:, :, columns]
 
 

@@ -110,7 +110,7 @@ class Views(dict):
         return row.other_base[1] if row.other_base and masks[row.other_base[0]] else row.base
 
 
-def table(method) -> Views:
+def views_of(method) -> Views:
     """The package's views and those of `method.modules`.
 
     Raises:

@@ -8,9 +8,10 @@ import pytest
 from configs import ade20k, camvid, cityscapes, coco, voc
 from s4mim_jax.config import base
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.keys import KEYS
 from s4mim_jax.config.methods import _methods
 from s4mim_jax.config.recipes import Training, choose
-from s4mim_jax.config.validation import CHOICES, validate
+from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation import MODES
 from s4mim_jax.training.optimizer import base_learning_rate
 
@@ -122,4 +123,4 @@ def test_the_protocols_of_the_page_are_those_there_are():
     keys = [key for row in pages.rows('protocols') for key in re.findall(r'`eval\.(\w+)`', row[0])]
     assert set(keys) == set(base().eval) - {'every', 'split', 'batch'}
     modes = [row[1].strip('`') for row in pages.rows('protocols') if row[0] in ('`eval.mode`', '')]
-    assert tuple(modes) == MODES == CHOICES['eval.mode']
+    assert tuple(modes) == MODES == KEYS['eval.mode'].choices

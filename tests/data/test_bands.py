@@ -14,7 +14,7 @@ from s4mim_jax.config import base
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.data.files import tiff
-from s4mim_jax.data.files.facts import ImageFacts, image_facts
+from s4mim_jax.data.files.image_info import ImageInfo, image_info
 from s4mim_jax.data.files.images import decode_image
 from s4mim_jax.data.files.pixel_format import PixelFormat, pixel_format
 from s4mim_jax.data.streams import training_batches
@@ -56,7 +56,7 @@ def test_tiff_whole_and_in_windows(kind):
     planes = LAYOUTS[kind]['planarconfig'] == 'separate'
     encoded = written(np.moveaxis(DEEP, 2, 0) if planes else DEEP, **LAYOUTS[kind])
     np.testing.assert_array_equal(decode_image(encoded, 'x', TWELVE), scaled(DEEP, 0, 4095))
-    assert image_facts(encoded, 'x', TWELVE) == ImageFacts(37, 53, 'tiff')
+    assert image_info(encoded, 'x', TWELVE) == ImageInfo(37, 53, 'tiff')
     for top, left, height, width in ((0, 0, 37, 53), (5, 17, 20, 9), (36, 52, 1, 1), (15, 31, 2, 2)):
         np.testing.assert_array_equal(tiff.read(encoded, 'x', (top, left, height, width)),
                                       DEEP[top:top + height, left:left + width])
@@ -65,7 +65,7 @@ def test_tiff_whole_and_in_windows(kind):
 def test_bands_as_pages_and_orientation():
     pages = written(np.moveaxis(DEEP, 2, 0), photometric='minisblack')
     np.testing.assert_array_equal(decode_image(pages, 'x', TWELVE), scaled(DEEP, 0, 4095))
-    assert image_facts(pages, 'x', TWELVE).kind == 'other'
+    assert image_info(pages, 'x', TWELVE).kind == 'other'
     for orientation, turn in ((3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1)), (8, np.rot90),
                               (2, lambda a: a[:, ::-1]), (5, lambda a: a.swapaxes(0, 1))):
         data_ = written(DEEP, photometric='minisblack', planarconfig='contig',

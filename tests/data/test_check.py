@@ -90,7 +90,7 @@ def test_a_split_or_a_few_masks_of_0_and_255_are_fine(tmp_path, decoded):
     assert all(table[s].classes == (0,) for s in source.splits['val'])
     assert len(check_samples(source, source.splits['train'][:1])) == 1
     decoded.clear()
-    check(root, split='val')  # the others' facts are kept too
+    check(root, split='val')  # what is known of the others is kept too
     assert decoded == []
 
 
@@ -134,7 +134,7 @@ def test_empty_and_missing_file(root):
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of the files that are really looked at."""
-    from s4mim_jax.data.files import walk
+    from s4mim_jax.data.files import scan
     names = []
 
     def spy(read):
@@ -142,8 +142,8 @@ def decoded(monkeypatch):
             names.append(os.path.basename(name))
             return read(data, name, how)
         return reading
-    readers = {kind: (spy(read), facts) for kind, (read, facts) in walk._READERS.items()}
-    monkeypatch.setattr(walk, '_READERS', readers)
+    readers = {kind: (spy(read), info) for kind, (read, info) in scan._READERS.items()}
+    monkeypatch.setattr(scan, '_READERS', readers)
     return names
 
 
@@ -239,11 +239,11 @@ def test_progress_says_rate_and_rest(capsys, monkeypatch):
 def test_a_rotated_tiff_has_its_decoded_size():
     from io import BytesIO
 
-    from s4mim_jax.data.files.facts import image_facts
+    from s4mim_jax.data.files.image_info import image_info
     from s4mim_jax.data.files.images import decode_image
     image, file = Image.fromarray(np.zeros((20, 30, 3), np.uint8)), BytesIO()
     tags = Image.Exif()
     tags[0x0112] = 6  # turned by a quarter
     image.save(file, 'TIFF', exif=tags)
-    facts = image_facts(file.getvalue(), 'turned.tif')
-    assert (facts.height, facts.width) == decode_image(file.getvalue(), 'turned.tif').shape[:2] == (30, 20)
+    info = image_info(file.getvalue(), 'turned.tif')
+    assert (info.height, info.width) == decode_image(file.getvalue(), 'turned.tif').shape[:2] == (30, 20)

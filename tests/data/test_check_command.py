@@ -17,7 +17,7 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, evaluation_split, open_source, training_split
 from s4mim_jax.data.check import pictures
 from s4mim_jax.data.check.__main__ import check
-from s4mim_jax.data.check.table import valid_values
+from s4mim_jax.data.check.sample_checks import valid_values
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.facts import image_facts
+from s4mim_jax.data.files.image_info import image_info
 from s4mim_jax.data.files.images import decode_image
-from s4mim_jax.data.files.mask_facts import mask_facts
 from s4mim_jax.data.files.mask_file import decode_mask
+from s4mim_jax.data.files.mask_info import mask_info
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 GRAY = RGB[:, :, 0]
@@ -87,9 +87,9 @@ def test_exif_orientation(value, turn):
     data = encode(photo, 'JPEG', quality=95, exif=exif)
     decoded, expected = decode_image(data, 'x'), turn(photo)
     assert decoded.shape == expected.shape and abs(decoded.astype(int) - expected).max() <= 12
-    facts = image_facts(data, 'x')
-    assert (facts.height, facts.width) == expected.shape[:2]
-    assert facts.kind == ('jpeg' if value == 1 else 'other')
+    info = image_info(data, 'x')
+    assert (info.height, info.width) == expected.shape[:2]
+    assert info.kind == ('jpeg' if value == 1 else 'other')
 
 
 @pytest.mark.parametrize('bits', [1, 2, 4])
@@ -138,7 +138,7 @@ def test_truncated_file_is_named(kind):
             decode_image(data[:int(len(data) * keep)], 'cut.file')
     if kind in ('JPEG', 'PNG'):
         with pytest.raises(InputError, match='cut.file: truncated'):
-            image_facts(data[:int(len(data) * 0.8)], 'cut.file')
+            image_info(data[:int(len(data) * 0.8)], 'cut.file')
 
 
 def test_what_is_no_image_is_named():
@@ -148,14 +148,14 @@ def test_what_is_no_image_is_named():
 
 def test_bytes_behind_the_end_are_harmless():
     data = encode(smooth_photo(), 'JPEG') + b'\0' * 9
-    assert image_facts(data, 'x').kind == 'other'  # left to Pillow, and whole
+    assert image_info(data, 'x').kind == 'other'  # left to Pillow, and whole
 
 
 @pytest.mark.parametrize('array, options, kind', [
     (RGB, {}, 'png8'), (GRAY, {}, 'png8'), (GRAY.astype(np.uint16) * 257, {}, 'other'),
     (RGB, {'transparency': (1, 2, 3)}, 'other'), (GRAY > 99, {}, 'other')])
 def test_kind_of_png(array, options, kind):
-    assert image_facts(encode(array, 'PNG', **options), 'x').kind == kind
+    assert image_info(encode(array, 'PNG', **options), 'x').kind == kind
 
 
 def test_kind_says_which_decoder_is_right():
@@ -164,20 +164,20 @@ def test_kind_says_which_decoder_is_right():
     rgba = np.concatenate([RGB, GRAY[:, :, None]], -1)
     for array in (RGB, GRAY, rgba, np.stack([GRAY, 255 - GRAY], -1)):
         data = encode(Image.fromarray(array, 'LA') if array.shape[2:] == (2,) else array, 'PNG')
-        assert image_facts(data, 'x').kind == 'png8'
+        assert image_info(data, 'x').kind == 'png8'
         np.testing.assert_array_equal(tf.io.decode_png(data, channels=3).numpy(), decode_image(data, 'x'))
     data = encode(GRAY, 'PNG')
-    assert mask_facts(data, 'x').kind == 'gray8'
+    assert mask_info(data, 'x').kind == 'gray8'
     np.testing.assert_array_equal(tf.io.decode_png(data, channels=1).numpy()[:, :, 0],
                                   decode_mask(data, 'x'))
     for progressive in (False, True):
         for array in (smooth_photo(), smooth_photo()[:, :, 0]):
             data = encode(array, 'JPEG', progressive=progressive, quality=95)
-            assert image_facts(data, 'x').kind == 'jpeg'
+            assert image_info(data, 'x').kind == 'jpeg'
             fast = tf.io.decode_jpeg(data, channels=3).numpy()
             assert abs(fast.astype(int) - decode_image(data, 'x')).max() <= 4
 
 
 def test_mask_facts():
-    facts = mask_facts(encode(np.array([[3, 0, 255], [3, 3, 0]], np.uint8), 'PNG'), 'x')
-    assert (facts.height, facts.width, facts.values) == (2, 3, (0, 3, 255))
+    info = mask_info(encode(np.array([[3, 0, 255], [3, 3, 0]], np.uint8), 'PNG'), 'x')
+    assert (info.height, info.width, info.values) == (2, 3, (0, 3, 255))

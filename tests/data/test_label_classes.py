@@ -11,7 +11,7 @@ from PIL import Image
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data import check_samples, label_notes, open_source, training_split
 from s4mim_jax.data.check import pictures, report
-from s4mim_jax.data.check.survey import TURNED, UNTURNED, survey
+from s4mim_jax.data.check.audit import TURNED, UNTURNED, audit
 from s4mim_jax.data.label_map import mask_lookup, parse
 from s4mim_jax.data.samples import read_label
 from s4mim_jax.evaluation.confusion import scores
@@ -128,7 +128,7 @@ def test_pairs_that_exif_may_have_parted_are_counted_and_one_is_shown(tmp_path, 
     write_image(root / 'images/train/t4.jpg', (16, 12), exif=exif)
     write_mask(root / 'masks/train/t4.png', [0, 1, 2], (12, 16))
     source = open_source(data_config('folder', root))
-    found = survey(source, {'train': source.splits['train']}, {'train'})
+    found = audit(source, {'train': source.splits['train']}, {'train'})
     kinds = [finding.kind for finding in found.findings]
     assert kinds.count(TURNED) == 2 and kinds.count(UNTURNED) == 1
     config = command_line.load_config('configs/folder.py:supervised', [('data.dir', str(root))])
@@ -143,7 +143,7 @@ def test_pairs_that_exif_may_have_parted_are_counted_and_one_is_shown(tmp_path, 
 def test_equal_messages_become_one(tmp_path):
     root = write_dataset(tmp_path, [np.where(i == 2, 9, i).astype(np.uint8) for i in IDS * 3], '0 background\n1 red\n')
     source = open_source(data_config('folder', root))
-    found = survey(source, {'train': source.splits['train']}, {'train'})
+    found = audit(source, {'train': source.splits['train']}, {'train'})
     lines = report.as_text(source, {
         'dataset': 'folder', 'dir': source.dir, 'split': {'name': 'all'}, 'evaluated_on': 'val', 'same': {},
         'groups': {}, 'mask_values': {'classes': '', 'ignored': ''}, 'findings': [f._asdict() for f in found.findings],

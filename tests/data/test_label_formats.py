@@ -55,7 +55,7 @@ def test_an_export_is_read_as_it_is_and_converts_to_the_same(name, tmp_path, cap
 
 
 def test_training_reads_an_export_as_ordinary_masks(tmp_path):
-    """Through the cache of facts too: a changed annotation file is read again."""
+    """Through the cache of the scan too: a changed annotation file is read again."""
     root = label_exports.yolo(tmp_path / 'export')
     open_ = lambda: data.open_source(data_config('folder', root))
     source = open_()

@@ -8,8 +8,8 @@ from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.files.images import decode_image
-from s4mim_jax.data.files.mask_facts import mask_facts
 from s4mim_jax.data.files.mask_file import decode_mask, read_mask
+from s4mim_jax.data.files.mask_info import mask_info
 from s4mim_jax.data.files.pixel_format import PixelFormat
 
 IDS = squares(3)
@@ -19,7 +19,7 @@ IDS = squares(3)
 def test_tiff_of_few_bits_keeps_its_ids(bits):
     ids = IDS % 2 ** bits
     np.testing.assert_array_equal(decode_mask(tiff_of_few_bits(ids, bits), 'x'), ids)
-    assert mask_facts(tiff_of_few_bits(ids, bits), 'x').bits == bits
+    assert mask_info(tiff_of_few_bits(ids, bits), 'x').bits == bits
     inverse = tiff_of_few_bits(2 ** bits - 1 - ids, bits, white_is_zero=True)
     np.testing.assert_array_equal(decode_mask(inverse, 'x'), ids)
 
@@ -84,13 +84,13 @@ def test_overviews_are_no_pages(tmp_path):
     encoded(Image.merge('LA', [Image.fromarray(IDS), Image.fromarray(np.where(IDS == 1, 0, 255).astype(np.uint8))]))])
 def test_transparent_pixels_are_told_apart(data):
     np.testing.assert_array_equal(read_mask(data, 'x').hidden, IDS == 1)
-    facts = mask_facts(data, 'x')
-    assert facts.hidden == 16 and 1 not in facts.values and 0xdc1e1e not in facts.colors and sum(facts.counts) == 176
+    info = mask_info(data, 'x')
+    assert info.hidden == 16 and 1 not in info.values and 0xdc1e1e not in info.colors and sum(info.counts) == 176
 
 
 def test_facts_of_colours_are_counted():
-    facts = mask_facts(encoded(TABLE[IDS]), 'x')
-    assert dict(zip(facts.colors, facts.counts)) == {0: 160, 0xdc1e1e: 16, 0x1ec828: 16} and facts.form == 'color'
+    info = mask_info(encoded(TABLE[IDS]), 'x')
+    assert dict(zip(info.colors, info.counts)) == {0: 160, 0xdc1e1e: 16, 0x1ec828: 16} and info.form == 'color'
 
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)

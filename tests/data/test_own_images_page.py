@@ -15,7 +15,7 @@ from s4mim_jax.config.command_line import load_config, split_config_flags
 from s4mim_jax.config.overrides import assign
 from s4mim_jax.config.validation import validate
 from s4mim_jax.data.samples import read_image, read_label
-from s4mim_jax.runs.class_weights import with_class_weights
+from s4mim_jax.planning.class_weights import with_class_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

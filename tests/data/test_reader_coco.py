@@ -21,7 +21,7 @@ def test_layouts(tmp_path, nested, below):
 
 
 def test_classes(tmp_path):
-    """Positions of some things among the category ids without gaps."""
+    """FeatureGrid of some things among the category ids without gaps."""
     classes = open_it(write_coco(tmp_path)).classes
     assert len(classes) == len(set(classes)) == 81
     known = {0: 'background', 1: 'person', 3: 'car', 12: 'stop sign', 13: 'parking meter', 17: 'dog', 25: 'backpack',

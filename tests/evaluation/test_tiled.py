@@ -50,7 +50,7 @@ def test_large_images_of_a_predictor_go_by_rows(tmp_path_factory, monkeypatch):
     whole, top = model.predict([image], confidence=True)[0]
     monkeypatch.setattr(predictor_module, 'TILED_FROM', 0)
     whole_image = lambda images: pytest.fail('the image was seen at once')
-    monkeypatch.setattr(model, '_see', model._see._replace(values=whole_image))
+    monkeypatch.setattr(model, '_network', model._network._replace(values=whole_image))
     rows, confidence = model.predict([image], confidence=True)[0]
     np.testing.assert_allclose(confidence, top, atol=1e-4)
     assert np.mean(rows != whole) < 2e-3 and len(np.unique(rows)) > 1

@@ -47,15 +47,18 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
 
 @pytest.mark.parametrize(('change', 'expected'), [
     (dict(weights=()), {'model.encoder': 'resnet18', 'model.pretrained': 'package:patterns', 'model.decoder': 'unet',
-                        'optimizer.learning_rate': 1e-3}),
+                        'optimizer.learning_rate': 3e-3}),
     (dict(unlabelled=0), {'METHOD': 'supervised'}),
     (dict(held_out=5), {'data.val': 'seeded:1/5'}),
     (dict(label_map='0:0,255:1'), {'data.label_map': '0:0,255:1'}),
     (dict(pixels=PixelSettings(1, (0.0, 4100.0), (0.4,), (0.2,), '')),
      {'data.channels': 1, 'data.value_range': (0.0, 4100.0), 'data.mean': (0.4,)}),
-    (dict(size=(96, 96)), {'data.crop': (96, 96), 'data.scale': (0.75, 1.5), 'views.hue': 0.05}),
+    (dict(size=(96, 96)), {'data.crop': (64, 64), 'data.scale': (0.75, 1.5), 'views.hue': 0.05,
+                          'method.cutmix.probability': 1.0}),
     (dict(sizes=9, aspects=(0.7, 1.5), size=(3000, 4000)), {'eval.mode': 'sliding', 'eval.multiple': 32}),
+    (dict(size=(40, 60)), {'data.crop': (32, 32)}),
     (dict(shares=(0.994, 0.006, 0.0)), {'method.class_balance': 'effective'}),
+    (dict(shares=(0.4, 0.3, 0.29, 0.01)), {'method.class_balance': None}),
     (dict(devices=3), {'batch.labeled': 9, 'batch.unlabeled': 9}),
     (dict(platform='gpu'), {'data.crop': (256, 320)}),
     (dict(weights=(Weights('/w/vit.pth', 'dinov3_vits16', ()),), platform='cpu'),
@@ -104,8 +107,15 @@ def test_updates_that_the_user_sets_are_those_of_both_trainings():
 
 def test_tau_keeps_enough_of_the_pixels():
     assert rules.threshold({0.95: 0.5, 0.9: 0.6, 0.8: 0.7, 0.7: 0.8, 0.6: 0.9}) == 0.95
-    assert rules.threshold({0.95: 0.1, 0.9: 0.2, 0.8: 0.41, 0.7: 0.5, 0.6: 0.6}) == 0.8
+    assert rules.threshold({0.95: 0.1, 0.9: 0.2, 0.8: 0.51, 0.7: 0.6, 0.6: 0.7}) == 0.8
     assert rules.threshold({0.95: 0.0, 0.9: 0.0, 0.8: 0.0, 0.7: 0.1, 0.6: 0.2}) == 0.6
+
+
+def test_confidence_is_asked_of_the_classes_not_of_the_background():
+    ids, confidence = np.repeat([0, 1, 2], [900, 99, 1]), np.repeat([0.99, 0.65, 0.1], [900, 99, 1])
+    kept = pipeline.kept_of_a_class(ids, confidence)
+    assert kept[0.95] == kept[0.7] == pytest.approx(1 / 3) and kept[0.6] == pytest.approx(2 / 3)
+    assert rules.threshold(kept) == 0.6  # of all pixels 90 % reach 0.95
 
 
 def gray(root, depth=np.uint16):

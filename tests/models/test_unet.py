@@ -17,8 +17,8 @@ from s4mim_jax.models.layers import Style
 from s4mim_jax.models.unet import UpConv
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.optimizer import base_learning_rate
-from s4mim_jax.views.keys import Draws
 from s4mim_jax.views.masked import mask_view
+from s4mim_jax.views.randomness import StepRandomness
 
 FINEST = {'unet': 1, 'dinov3_convnext_tiny': 4}  # stride of an encoder's finest map; 2 for the others
 
@@ -181,7 +181,7 @@ def test_a_step_of_masksup_with_two_classes_is_the_binary_form():
     label[label != 255] %= 2
     state, model = create_state(config, 2), build_model(config, 2)
     image = batch['labeled']['image'] / np.float32(127.5) - 1  # mean and deviation 0.5
-    draws = Draws(state.seed, state.step)
+    draws = StepRandomness(state.seed, state.step)
     visible = np.asarray(mask_view('x', image, label, batch['labeled']['index'], config, draws).visible)
     assert 0.5 <= 1 - visible.mean() <= 0.6
     look = jax.jit(lambda image: model.apply(state.variables(), image, True, mutable=['batch_stats'])[0].logits)

@@ -8,7 +8,7 @@ import tiny_network
 from s4mim_jax import models
 from s4mim_jax.parallel import hlo, make_mesh, put_batch
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.passes import plan
+from s4mim_jax.training.passes import passes_of
 
 
 def found(method, partition, **changes):
@@ -22,7 +22,7 @@ def found(method, partition, **changes):
     step = make_train_step(config, tiny.CLASSES, mesh).lower(state, put_batch(tiny.batch(config), mesh)).compile()
     kinds = {entry.kind: entry for entry in hlo.collectives(step)}
     print(method, partition, [tuple(entry) for entry in kinds.values()])
-    return kinds, sum(x.nbytes for x in jax.tree.leaves(state.params)), len(plan(config.method).calls)
+    return kinds, sum(x.nbytes for x in jax.tree.leaves(state.params)), len(passes_of(config.method).calls)
 
 
 METHODS = ['s4mc', *(pytest.param(m, marks=pytest.mark.slow)

@@ -63,7 +63,7 @@ def test_probabilities_of_windows(tmp_path_factory, photos):
     overrides = [('eval.mode', 'sliding'), ('eval.window', '(24, 24)'), ('data.resize', 'None')]
     sliding = s4mim_jax.load(tiny_run.shared(tmp_path_factory)[0], overrides=overrides)
     whole = sliding.probabilities(photos / 'two.png')
-    sliding._see = sliding._see._replace(values=None)  # as an export has it
+    sliding._network = sliding._network._replace(values=None)  # as an export has it
     np.testing.assert_allclose(sliding.probabilities(photos / 'two.png'), whole, atol=1e-5)
 
 

@@ -37,6 +37,16 @@ def test_links_of_the_first_page_lead_somewhere():
     assert targets and all((ROOT / target).exists() for target in targets)
 
 
+def test_files_that_the_pages_name_are_there():
+    """But for those that a command of the page makes."""
+    made = {'benchmarks/results/platform.md', 's4mim_jax/data/kitti.py'}
+    rooms = 'tests|benchmarks|s4mim_jax|configs|launch|docs'
+    named = {(page.name, path) for page in pages.PAGES
+             for path in re.findall(rf'`((?:{rooms})/[\w./-]+\.\w+)`', page.read_text())}
+    assert len(named) > 40
+    assert [(page, path) for page, path in sorted(named) if path not in made and not (ROOT / path).exists()] == []
+
+
 def test_the_first_page_stays_short():
     assert len((ROOT / 'README.md').read_text().splitlines()) <= 200
 

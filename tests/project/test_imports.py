@@ -69,7 +69,8 @@ def test_a_circle_would_be_found():
 
 # Rooms from below: each may import itself, the ground and what stands beside it here. The ground is the part of
 # `config` that everybody may stand on; the rest of it reads the terms' own keys and belongs to the command lines.
-GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions')
+GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions', 'terminal',
+          'weight_folders')
 ALLOWED = {
     'ground': '',
     'parallel': '',
@@ -83,7 +84,7 @@ ALLOWED = {
     'data': 'views config',
     'evaluation': 'models parallel views config',
     'config': 'terms views data',
-    'planning': 'config data models parallel training',
+    'planning': 'config data models parallel pseudo_labels training',
     'runs': 'config data evaluation models parallel planning pretrained pseudo_labels terms training views',
     'prediction': 'config data evaluation models onnx_graph pretrained runs views',
     'reporting': 'config data prediction runs',
@@ -91,7 +92,6 @@ ALLOWED = {
 }
 UPWARDS = {  # single lines that look up, and why
     ('s4mim_jax.config.methods', 's4mim_jax.planning.hardware'): 'hardware=24gb sizes a config, when asked for',
-    ('s4mim_jax.training.initial', 's4mim_jax.runs.fine_tune'): 'weights may be a run folder, read when asked for',
     ('s4mim_jax.data.check.__main__', 's4mim_jax.training.passes'): 'a command line that lives with what it checks',
     ('s4mim_jax.fitting.pipeline', 's4mim_jax.evaluate'): 'fit is the commands one after the other',
     ('s4mim_jax.fitting.pipeline', 's4mim_jax.predict'): 'fit is the commands one after the other',

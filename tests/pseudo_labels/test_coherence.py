@@ -5,8 +5,8 @@ import pipeline_world
 import pytest
 import tiny
 
+from s4mim_jax.planning.coherence import with_coherence_table
 from s4mim_jax.pseudo_labels import coherence_table
-from s4mim_jax.runs.coherence import with_coherence_table
 
 
 def test_coherence_table_of_a_small_map():

@@ -15,8 +15,8 @@ from s4mim_jax.evaluation.evaluator import describe
 from s4mim_jax.evaluation.inference import class_values, protocol_from
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import ensemble, snapped
-from s4mim_jax.training.passes import plan
-from s4mim_jax.training.scene import _teach
+from s4mim_jax.training.forward import _teacher_maps
+from s4mim_jax.training.passes import passes_of
 from s4mim_jax.views import normalize
 
 DRAW = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_one_scale_is_no_ensemble_and_a_map_of_ones_own_saves_the_pass():
 
 
 def taught(config, teacher, images):
-    return _teach(PixelModel(), config, plan(config.method), STUDENT, teacher, images, None, Collectives())
+    return _teacher_maps(PixelModel(), config, passes_of(config.method), STUDENT, teacher, images, None, Collectives())
 
 
 def test_the_average_looks_in_evaluation_mode_with_its_own_weights():
@@ -124,9 +124,9 @@ def test_nothing_is_learnt_through_the_teacher(method, monkeypatch):
     batch = tiny.batch(config)
 
     def total(part, params, teacher):
-        scene = compose(monkeypatch, config, {**STUDENT, 'params': params}, teacher, batch)
-        told = sum(jnp.sum(target.confidence) for target in scene.targets.values())
-        return told if part == 'told' else terms.TERMS['consistency'].loss(scene)[0].total
+        forward = compose(monkeypatch, config, {**STUDENT, 'params': params}, teacher, batch)
+        told = sum(jnp.sum(target.confidence) for target in forward.targets.values())
+        return told if part == 'told' else terms.TERMS['consistency'].loss(forward)[0].total
 
     largest = lambda tree: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
     student, average = jax.grad(total, (1, 2))('loss', STUDENT['params'], TEACHER)

@@ -20,7 +20,7 @@ CLASSES, SHAPE = 5, (2, 6, 7)
 
 
 def world(method='s4mc', labels=True, seed=0):
-    """(scene, batch, target, hidden labels): class 3 is never a pseudo-label; some pixels are padding, some unknown."""
+    """(forward, batch, target, hidden labels). Class 3 is never a pseudo-label, some pixels are void."""
     draw = np.random.default_rng(seed)
     valid = draw.random(SHAPE) < 0.8
     target = Target(label=draw.choice([0, 1, 2, 4], SHAPE).astype(np.int32), kept=valid & (draw.random(SHAPE) < 0.6),
@@ -29,9 +29,9 @@ def world(method='s4mc', labels=True, seed=0):
     hidden = np.where(draw.random(SHAPE) < 0.2, 255, draw.integers(0, CLASSES, SHAPE))
     hidden = np.where(draw.random(SHAPE) < 0.5, target.label, hidden).astype(np.uint8)
     partner = draw.integers(0, CLASSES, SHAPE).astype(np.uint8)
-    scene = SimpleNamespace(targets={'w': Target(*map(jnp.asarray, target))}, method=tiny.config(method).method)
+    forward = SimpleNamespace(targets={'w': Target(*map(jnp.asarray, target))}, method=tiny.config(method).method)
     batch = {'unlabeled': {'label': jnp.asarray(np.stack([hidden, partner], 1))} if labels else {}}
-    return scene, batch, target, hidden
+    return forward, batch, target, hidden
 
 
 def counted(target, hidden, label=None):
@@ -57,8 +57,8 @@ def counted(target, hidden, label=None):
 
 @pytest.mark.parametrize('seed', range(3))
 def test_totals_are_those_of_a_loop_over_pixels(seed):
-    scene, batch, target, hidden = world(seed=seed)
-    found, expected = watch.totals(scene, batch), counted(target, hidden)
+    forward, batch, target, hidden = world(seed=seed)
+    found, expected = watch.totals(forward, batch), counted(target, hidden)
     assert found.keys() == expected.keys()
     for name, (part, whole) in expected.items():
         assert (int(found[name][0]), int(found[name][1])) == (part, whole), name
@@ -67,14 +67,14 @@ def test_totals_are_those_of_a_loop_over_pixels(seed):
 
 
 def test_counts_by_class_are_those_of_a_loop_over_pixels():
-    scene, batch, target, hidden = world()
-    found = watch.by_class(scene, batch, CLASSES)
+    forward, batch, target, hidden = world()
+    found = watch.by_class(forward, batch, CLASSES)
     assert set(found) == set(counted(target, hidden))
     for label in range(CLASSES):
         for name, (part, whole) in counted(target, hidden, label).items():
             assert (int(found[name][0][label]), int(found[name][1][label])) == (part, whole), (name, label)
     assert all(parts.dtype == wholes.dtype == jnp.int32 for parts, wholes in found.values())
-    totals = watch.totals(scene, batch)
+    totals = watch.totals(forward, batch)
     assert {name: (int(parts.sum()), int(wholes.sum())) for name, (parts, wholes) in found.items()} == {
         name: (int(part), int(whole)) for name, (part, whole) in totals.items()}
     line = watch.named(jax.device_get(found), 'abcde')
@@ -84,12 +84,12 @@ def test_counts_by_class_are_those_of_a_loop_over_pixels():
 
 
 def test_only_what_is_known_is_counted():
-    scene, batch, target, hidden = world('fixmatch', labels=False)
-    assert {name: int(part) for name, (part, _) in watch.totals(scene, batch).items()} == {
+    forward, batch, target, hidden = world('fixmatch', labels=False)
+    assert {name: int(part) for name, (part, _) in watch.totals(forward, batch).items()} == {
         'kept': int(target.kept.sum())}
-    assert set(watch.by_class(scene, batch, CLASSES)) == {'kept'}
-    scene, batch, _, _ = world('fixmatch')
-    assert 'agreement' not in watch.totals(scene, batch)  # nothing is refined
+    assert set(watch.by_class(forward, batch, CLASSES)) == {'kept'}
+    forward, batch, _, _ = world('fixmatch')
+    assert 'agreement' not in watch.totals(forward, batch)  # nothing is refined
     nothing = SimpleNamespace(targets={}, method=tiny.config('supervised').method)
     assert watch.totals(nothing, {}) == watch.by_class(nothing, {}, CLASSES) == {}
 
@@ -98,7 +98,7 @@ def test_losses_that_are_means_over_classes_are_told_by_class(monkeypatch):
     """Views together: class 0 has 2 + 4 over 4 + 2, class 1 only 3 over 1, class 2 nothing."""
     ratio = lambda total, count: Ratio(jnp.array(total), jnp.array(count))
     views = [ratio([2.0, 3.0, 0.0], [4, 1, 0]), ratio([4.0, 0.0, 0.0], [2, 0, 0])]
-    monkeypatch.setattr(terms.TERMS['class_wise_mim'], 'loss', lambda scene: views)
+    monkeypatch.setattr(terms.TERMS['class_wise_mim'], 'loss', lambda forward: views)
     method = tiny.config('s4mim', method__feature_aggregation=0.0).method
     found = watch.by_class(SimpleNamespace(targets={}, method=method), {}, 3)
     assert list(found) == ['loss/class_wise_mim']
@@ -112,7 +112,7 @@ def test_losses_that_are_means_over_classes_are_told_by_class(monkeypatch):
                                              ('s4mim', True)])
 def test_counting_runs_the_student_only_where_it_must(method, student):
     """Where the student teaches itself, and where losses are told by class."""
-    plan = passes.plan(tiny.config(method).method)
+    plan = passes.passes_of(tiny.config(method).method)
     least = watch.needed(plan, tiny.config(method).method)
     assert least == plan if student else (least.calls, least.partner, least.scales) == ((), False, plan.scales)
     assert watch.any_by_class(plan, tiny.config(method).method)
@@ -127,7 +127,7 @@ def test_counts_do_not_depend_on_the_pictures(monkeypatch):
     state, mesh, found = create_state(config, tiny.CLASSES), make_mesh(config, jax.devices()[:1]), {}
     for images in (0, 2):
         config.log.images = images
-        seen, found[images] = panels.make_look(config, tiny.CLASSES, mesh)(state, tiny.batch(config), 3)
+        seen, found[images] = panels.make_snapshot(config, tiny.CLASSES, mesh)(state, tiny.batch(config), 3)
         assert bool(seen) == bool(drawn) == bool(images)
     assert panels.draw({}, np.zeros((5, 3), np.uint8)) == {}
     assert found[0].keys() == found[2].keys() == {
@@ -159,7 +159,7 @@ def test_an_evaluation_without_pictures_still_logs_the_counts(monkeypatch, metho
     counts = {'kept': (np.array([1, 0]), np.array([4, 0]))}
     picture = {'x': np.zeros((1, 2, 2, 3), np.uint8)} | {name: np.zeros((1, 2, 2), int) for name in (
         'x_label', 'x_prediction')}
-    monkeypatch.setattr(loop.panels, 'make_look', lambda config, classes, mesh: lambda *arguments: (
+    monkeypatch.setattr(loop.panels, 'make_snapshot', lambda config, classes, mesh: lambda *arguments: (
         picture if config.log.images else {}, counts))
     result = {'miou': 0.5, 'pixel_accuracy': 0.5, 'iou': {}, 'images': 1}
     monkeypatch.setattr(loop.evaluation, 'make_evaluator', lambda *arguments: lambda *given: result)
@@ -169,7 +169,7 @@ def test_an_evaluation_without_pictures_still_logs_the_counts(monkeypatch, metho
     monkeypatch.setattr(loop._Run, '_run', lambda self: self._evaluate(None))
     run = loop._Run.__new__(loop._Run)
     run.__dict__ |= {
-        'config': config, 'passes': passes.plan(config.method), 'completed': 3, 'main': True, 'folder': None,
+        'config': config, 'passes': passes.passes_of(config.method), 'completed': 3, 'main': True, 'folder': None,
         'mesh': None, 'evaluated': None, 'evaluated_table': None, 'writers': (), 'loop': {'best_miou': None},
         'source': SimpleNamespace(num_classes=2, classes=('a', 'b'), palette=np.zeros((2, 3), np.uint8)),
         'state': SimpleNamespace(variables=lambda weights: None, ema=None), 'checkpoints': Written()}

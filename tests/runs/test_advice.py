@@ -15,7 +15,9 @@ def test_a_coarse_map_is_told_to_class_wise_terms_alone():
     assert warnings(load_config('configs/shapes.py:maskmatch', [])) == []
 
 
-def test_each_rate_past_the_map_is_told():
+def test_rates_past_the_map_are_told_in_one_line():
     config = tiny.config('supervised', crop=(64, 96), model__aspp_rates=(2, 4, 6), model__output_stride=16)
-    first, second = warnings(config)
-    assert 'rate 4 is not below' in first and 'rate 6 is not below' in second and 'stride 16' in first
+    line, = warnings(config)
+    assert 'rates 4, 6 are not below' in line and 'stride 16' in line
+    config.model.aspp_rates = (2, 3, 4)
+    assert 'rate 4 is not below' in warnings(config)[0]

@@ -75,7 +75,7 @@ def test_only_what_there_is_is_drawn():
     np.testing.assert_array_equal(columns(weak['unlabeled'], 3)[2], painted(seen['w_label'], seen['w_kept']))
 
 
-def scene(**changes):
+def forward(**changes):
     """Two images of 20 x 24 pixels: a size that squares of 16 do not divide."""
     config = tiny.config('s4mim', **changes)
     image = DRAW.integers(0, 256, (2, 20, 24, 3)).astype(np.uint8)
@@ -95,8 +95,8 @@ def as_bytes(normalized):
 
 @pytest.mark.parametrize('patch_norm', [False, True])
 def test_the_reconstruction_is_put_where_pixels_are_hidden_and_nowhere_else(patch_norm, monkeypatch):
-    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda scene: scene.reconstructed)
-    config, image, s = scene(method__masks__w_photometric=True, method__mim__patch_norm=patch_norm)
+    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda forward: forward.reconstructed)
+    config, image, s = forward(method__masks__w_photometric=True, method__mim__patch_norm=patch_norm)
     decoded = np.asarray(s.reconstructed['w_masked'], np.float64)
     if patch_norm:  # the decoder speaks of squares of mean 0 and deviation 1
         whole = np.asarray(s.images['w_photometric'], np.float64)

@@ -37,6 +37,7 @@ def test_two_processes_train_as_one(root, alone, monkeypatch):
     with Run(root / 'two', root / 'data', METHOD, SETTINGS, count=2, devices=2, flags=QUICK) as run:
         assert run.wait() == [0, 0], run.text(0) + run.text(1)
         assert 'step 6' in run.text(0) and 'step 6' not in run.text(1)  # process 0 speaks
+    assert 'Gloo' not in run.text(0) + run.text(1)
     assert_metrics_close(alone, root / 'two')
     # Parameters: the checkpoint of two processes is read by one, which has nothing left to do.
     with Run(root / 'two', root / 'data', METHOD, SETTINGS) as run:

@@ -101,12 +101,12 @@ def test_weighting_as_a_flag_composes_the_method_anew(tmp_path):
 
 
 def test_the_loss_is_the_weighted_sum_of_the_terms(monkeypatch):
-    """All nine terms, with weights that are told apart; no gradient is asked for, so none is compiled."""
+    """All terms, with weights that are told apart; no gradient is asked for, so none is compiled."""
     tiny_network.replace(monkeypatch)
     weights = {'supervised': 0.3, 'consistency': 0.7, 'feature_perturbation': 1.1, 'masked_consistency': 0.2,
                'masked_supervision': 0.9, 'similarity': 50.0, 'semantic_mim': 1.7, 'class_wise_mim': 2.3,
                'feature_aggregation': 3.1}
-    assert set(weights) == set(terms.TERMS)
+    weights |= {name: 0.4 + 0.05 * place for place, name in enumerate(terms.TERMS) if name not in weights}  # new ones
     config = tiny.config('union', crop=(16, 16), batch=2, model__output_stride=8, method__teacher__scales=(1.0,),
                          method__masks__x_kind='grid', **{f'method__{name}': w for name, w in weights.items()})
     step = make_train_step(config, tiny.CLASSES)

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from s4mim_jax import terms
-from s4mim_jax.models.positions import Positions
+from s4mim_jax.models.feature_grid import FeatureGrid
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target
 from s4mim_jax.terms import class_wise_mim
@@ -49,25 +49,25 @@ def filtered(scores, t):
     return (entropy(scores, t.label) * np.asarray(t.kept)).sum() / np.asarray(t.valid).sum()
 
 
-def value(name, scene):
-    return float(_value(terms.TERMS[name].loss(scene), Collectives()))
+def value(name, forward):
+    return float(_value(terms.TERMS[name].loss(forward), Collectives()))
 
 
-def scene(method='s4mim', **changes):
+def forward(method='s4mim', **changes):
     config = tiny.config(method, **{f'method__{k}': v for k, v in changes.items()})
     names = ('x', 'w', 'x_masked', 'w_masked', 's1_masked')
     return SimpleNamespace(logits={n: logits() for n in names}, label=jnp.asarray(LABEL), method=config.method,
                            targets={'w': target(), 's1': target()}, progress=jnp.float32(1.0),
-                           positions=Positions(STRIDE, False))
+                           grid=FeatureGrid(STRIDE, False))
 
 
 def test_masked_consistency_is_the_hosts_on_the_masked_copy():
-    s = scene('maskmatch')
+    s = forward('maskmatch')
     assert value('masked_consistency', s) == pytest.approx(filtered(s.logits['w_masked'], s.targets['w']), rel=1e-5)
 
 
 def test_masked_supervision_counts_hidden_pixels_too():
-    s = scene('masksup')
+    s = forward('masksup')
     assert value('masked_supervision', s) == pytest.approx(labeled(s.logits['x_masked']), rel=1e-5)
     s.method.supervised_loss = 'ohem'  # the hard pixels of a masked copy are those that are hidden
     assert value('masked_supervision', s) == pytest.approx(labeled(s.logits['x_masked']), rel=1e-5)
@@ -75,7 +75,7 @@ def test_masked_supervision_counts_hidden_pixels_too():
 
 @pytest.mark.parametrize('views', [('x', 'w', 's'), ('s',), ('x',), ('x', 's'), ('w', 's')])
 def test_semantic_mim_shares_between_labelled_and_unlabelled(views):
-    s = scene(mim__semantic_views=views)
+    s = forward(mim__semantic_views=views)
     parts = {'x': labeled(s.logits['x_masked']), 'w': filtered(s.logits['w_masked'], s.targets['w']),
              's': filtered(s.logits['s1_masked'], s.targets['s1'])}
     sides = [np.mean([parts[v] for v in side if v in views]) for side in (('x',), ('w', 's'))
@@ -88,7 +88,7 @@ def test_semantic_mim_shares_between_labelled_and_unlabelled(views):
 
 @pytest.mark.parametrize('kind', ['visible', 'hidden'])
 def test_a_masked_copys_loss_on_some_pixels_only(kind):
-    s = scene('s4mim', masks__loss_on=kind)
+    s = forward('s4mim', masks__loss_on=kind)
     visible = {n: DRAW.random((B, H, W)) < 0.5 for n in ('x_masked', 'w_masked', 's1_masked')}
     s.masked = {n: Masked(None, jnp.asarray(mark), None) for n, mark in visible.items()}
     counted = {n: mark if kind == 'visible' else ~mark for n, mark in visible.items()}
@@ -105,7 +105,7 @@ def test_a_masked_copys_loss_on_some_pixels_only(kind):
 
 
 def test_similarity_is_soft_and_reaches_both_branches():
-    s = scene('masksup')
+    s = forward('masksup')
     full, masked = (np.asarray(jax.nn.softmax(s.logits[n])) for n in ('x', 'x_masked'))
     expected = ((full - masked) ** 2).sum(-1)[LABEL != 255].sum() / ((LABEL != 255).sum() * C)
     assert value('similarity', s) == pytest.approx(expected, rel=1e-5)
@@ -126,7 +126,7 @@ def test_similarity_of_two_classes_is_the_binary_form():
 
 @pytest.mark.parametrize('kind', ['mse', 'kl'])
 def test_similarity_of_unlabelled_images_is_averaged_with_that_of_labelled_ones(kind):
-    s = scene('masksup', similarity_unlabeled=True, similarity_loss=kind)
+    s = forward('masksup', similarity_unlabeled=True, similarity_loss=kind)
     assert terms.TERMS['similarity'].needs(s.method) == ('x', 'x_masked', 'w', 'w_masked')
     # Fewer pixels of w, and nearer to each other: a mean over all pixels together would be another one.
     known = {'x': LABEL != 255, 'w': np.asarray(s.targets['w'].valid) & (np.arange(W) < W // 4)}
@@ -182,7 +182,7 @@ def test_reconstruction_error_by_class(align):
     part[part == C] = 255
     visible = blocky(0, 2).astype(bool)[:, :height, :width]
     error = lambda p: reconstruction_error(p, jnp.asarray(images), jnp.asarray(part), jnp.asarray(visible),
-                                           Positions(STRIDE, align), C)
+                                           FeatureGrid(STRIDE, align), C)
     ratio = error(jnp.asarray(pixels))
     before = STRIDE // 2 if align else 0
     totals, counts = reconstruction_by_loop(pixels, images, part, visible, height, width, before)
@@ -230,11 +230,11 @@ def test_distance_to_the_visible_prototype(what):
 @pytest.fixture(autouse=True)
 def decoded(monkeypatch):
     """What the pixel decoder says is given."""
-    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda scene: scene.reconstructed)
+    monkeypatch.setattr(class_wise_mim, 'reconstructed', lambda forward: forward.reconstructed)
 
 
 def mim_scene(**changes):
-    s = scene(**changes)
+    s = forward(**changes)
     names = ('x_masked', 'w_masked', 's1_masked')
     part = lambda: np.where(DRAW.random((B, H, W)) < 0.1, 255, blocky(0, C))
     s.masked = {n: Masked(None, jnp.asarray(blocky(0, 2).astype(bool)), jnp.asarray(part())) for n in names}
@@ -271,7 +271,7 @@ def test_aggregation_compares_a_masked_copy_with_the_pass_and_the_part_that_are_
     assert set(terms.TERMS['feature_aggregation'].needs(s.method)) == set(whole) | unmasked
     expected = []
     for copy, view in whole.items():
-        gate = np.asarray(s.masked[copy].part)[:, STRIDE // 2::STRIDE, STRIDE // 2::STRIDE]
+        gate = np.asarray(s.masked[copy].class_region)[:, STRIDE // 2::STRIDE, STRIDE // 2::STRIDE]
         squares = np.asarray(s.masked[copy].visible).reshape(B, H // STRIDE, STRIDE, W // STRIDE, STRIDE)
         seen = squares.mean((2, 4)) >= 0.5
         source = s.features[view if unmasked else copy]
@@ -291,7 +291,7 @@ def test_what_is_reconstructed_is_the_view_as_it_was_before_its_mask(patch_norm,
                 square = target[b, 16 * y:16 * y + 16, 16 * x:16 * x + 16]
                 square -= square.mean((0, 1))
                 square /= square.std((0, 1))
-        part, visible = map(np.asarray, (s.masked[copy].part, s.masked[copy].visible))
+        part, visible = map(np.asarray, (s.masked[copy].class_region, s.masked[copy].visible))
         expected.append(mean_over_classes(*reconstruction_by_loop(
             np.asarray(s.reconstructed[copy]), target, part, visible, H, W, 0)))
     assert value('class_wise_mim', s) == pytest.approx(np.mean(expected), rel=1e-4)

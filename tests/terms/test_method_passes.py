@@ -15,7 +15,7 @@ from s4mim_jax import models
 from s4mim_jax.config.methods import _methods
 from s4mim_jax.planning.program import abstract_batch
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.passes import describe, table
+from s4mim_jax.training.passes import describe, pass_costs
 from s4mim_jax.training.state import abstract_state
 
 METHODS = _methods(shapes.__file__)
@@ -73,7 +73,7 @@ def calls(config):
 
 @pytest.mark.parametrize('name', METHODS + TOGETHER + VARIANTS)
 def test_a_step_makes_the_calls_that_are_told(name):
-    made, told = calls(small(name)), table(small(name))
+    made, told = calls(small(name)), pass_costs(small(name))
     assert [call[:2] for call in made if call[3]] == [(r['encoded'], r['decoded']) for r in told if r['gradient']]
     for place, key in enumerate(('encoded', 'decoded')):
         assert sum(call[place] for call in made if not call[3]) == sum(r[key] for r in told if not r['gradient'])
@@ -124,7 +124,7 @@ def test_the_table_of_the_page_is_what_the_configs_give():
     def images(name):
         config = shapes.get_config(name)
         config.batch.update(labeled=8, unlabeled=8)
-        rows = table(config)
+        rows = pass_costs(config)
         return [sum(row[key] for row in rows if row['gradient'] is gradient)
                 for gradient in (True, False) for key in ('encoded', 'decoded')]
 

@@ -8,14 +8,14 @@ from s4mim_jax import terms
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.methods import _methods
 from s4mim_jax.config.validation import validate
-from s4mim_jax.training.passes import plan, table
+from s4mim_jax.training.passes import pass_costs, passes_of
 
 METHODS = _methods(shapes.__file__)
 UNION = (('x', 'w'), ('s1',), ('x_masked', 'w_masked', 's1_masked'))
 
 
 def calls(name, **changes):
-    return tuple(call.views for call in plan(tiny.config(name, **changes).method).calls)
+    return tuple(call.views for call in passes_of(tiny.config(name, **changes).method).calls)
 
 
 @pytest.mark.parametrize('name', METHODS + ['unimatch+maskmatch', 'unimatch_v2+maskmatch', 'fixmatch+masksup',
@@ -23,7 +23,7 @@ def calls(name, **changes):
 def test_every_method_is_a_valid_config(name):
     config = shapes.get_config(name)
     validate(config)
-    assert config.method.name == name and table(config)
+    assert config.method.name == name and pass_costs(config)
 
 
 def test_network_calls_of_the_methods():
@@ -34,7 +34,7 @@ def test_network_calls_of_the_methods():
     assert calls('s4mim_base') == UNION[:2]
     assert calls('s4mim_semantic') == UNION
     assert calls('unimatch+maskmatch') == (('w', 'x')[::-1], ('s1', 's2'), ('w_masked',))
-    decoded = plan(tiny.config('union').method).calls[0].decoded
+    decoded = passes_of(tiny.config('union').method).calls[0].decoded
     assert decoded == ('x', 'w', 'w_dropped')
 
 
@@ -48,11 +48,11 @@ def test_one_masked_copy_serves_all_terms():
 
 
 def test_counted_images():
-    rows = table(tiny.config('union', batch=8))
+    rows = pass_costs(tiny.config('union', batch=8))
     assert [(row['encoded'], row['decoded'], row['gradient']) for row in rows] == [
         (24, 24, False), (16, 24, True), (8, 8, True), (24, 24, True)]
     # Another crop as the CutMix partner is looked at once more, at every scale.
-    rows = table(tiny.config('maskmatch', batch=8, method__cutmix__partner='self_view'))
+    rows = pass_costs(tiny.config('maskmatch', batch=8, method__cutmix__partner='self_view'))
     assert rows[0]['encoded'] == 48
 
 
@@ -86,7 +86,7 @@ def test_s4mim_counts_a_masked_copy_that_its_host_segments_once():
         assert tuple(get('maskmatch+s4mim').mim.semantic_views) == ('x', 's')
         labeled = get('supervised+s4mim')  # nothing unlabelled comes in
         assert labeled.semantic_mim == 0.5 and labeled.supervised == (1.0 if weighting == 'added' else 0.5)
-        assert plan(labeled).views == ('x',) and plan(labeled).masked == ('x_masked',)
+        assert passes_of(labeled).views == ('x',) and passes_of(labeled).masked == ('x_masked',)
 
 
 def test_unimatch_v2_averages_the_teachers_statistics_as_released():
@@ -138,6 +138,11 @@ def test_s4mc_is_at_full_resolution_as_released():
     assert shapes.get_config('s4mc').method.selection.resolution == 'full'
 
 
-def test_every_term_is_active_somewhere():
+# A term beside them may still have no method.
+PUBLISHED = {'supervised', 'consistency', 'feature_perturbation', 'masked_consistency', 'masked_supervision',
+             'similarity', 'semantic_mim', 'class_wise_mim', 'feature_aggregation'}
+
+
+def test_every_term_of_the_papers_is_active_somewhere():
     seen = {name for method in METHODS for name in terms.active(shapes.get_config(method).method)}
-    assert seen == set(terms.TERMS)
+    assert PUBLISHED <= seen <= set(terms.TERMS)

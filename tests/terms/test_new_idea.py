@@ -22,7 +22,7 @@ from s4mim_jax.parallel import make_mesh
 from s4mim_jax.runs import run_folder
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.passes import plan
+from s4mim_jax.training.passes import passes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / 'docs' / 'new_idea.md').read_text()
@@ -81,14 +81,14 @@ def test_an_idea_of_the_page_trains_three_steps(name):
 
 def test_a_second_mask_is_a_view_of_its_own_that_no_other_term_decodes():
     config = config_of('second_mask')
-    assert plan(config.method).masked == ('w_masked', 'w_masked_again')
+    assert passes_of(config.method).masked == ('w_masked', 'w_masked_again')
     assert config.method.masks.w_again_ratio == 0.7 and config.method.masks.w_again_kind == 'grid'
     both = load_config(f'{ROOT}/configs/shapes.py:s4mim,modules=ideas.second_mask,second_mask=0.25', [])
-    assert plan(both.method).masked == ('x_masked', 'w_masked', 's1_masked', 'w_masked_again')
+    assert passes_of(both.method).masked == ('x_masked', 'w_masked', 's1_masked', 'w_masked_again')
     decoded = terms.TERMS['class_wise_mim'].copies(both.method)
     assert [row.name for row in decoded] == ['x_masked', 'w_masked', 's1_masked']
     off = load_config(f'{ROOT}/configs/shapes.py:fixmatch,modules=ideas.second_mask', [])
-    assert not plan(off.method).masked
+    assert not passes_of(off.method).masked
 
 
 def test_the_threshold_is_the_running_mean_of_the_page(monkeypatch):
@@ -98,7 +98,7 @@ def test_the_threshold_is_the_running_mean_of_the_page(monkeypatch):
     batch = tiny.batch(config)
     module, seen = sys.modules[f'ideas.{THRESHOLD}'], []
     update = module.update
-    monkeypatch.setattr(module, 'update', lambda scene, state: seen.append(1) or update(scene, state))
+    monkeypatch.setattr(module, 'update', lambda forward, state: seen.append(1) or update(forward, state))
     confident = jax.jit(lambda s, b: make_train_step(config, tiny.CLASSES)(s, b)[0].terms)(state, batch)[THRESHOLD]
     assert seen
     mean = (float(confident['sure']) - 0.75 / tiny.CLASSES) / 0.25

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,15 @@ import tiny_network
 
 from s4mim_jax import terms
 from s4mim_jax.config import base
+from s4mim_jax.config.key import Key, share
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.terms.class_wise_mim import pixel_decoder, reconstructed
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.training.passes import plan
-from s4mim_jax.training.scene import compose_scene
+from s4mim_jax.training.forward import forward_pass
+from s4mim_jax.training.passes import passes_of
+from s4mim_jax.training.state import term_states
 from s4mim_jax.training.step import _value
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.randomness import StepRandomness
 
 
 def leaves(tree):
@@ -122,8 +125,9 @@ S4MC, MARGIN = 's4mc', 's4mc,selection.threshold=margin,selection.tau_margin=0.1
 TABLE = 's4mc,selection.refinement=coherence,selection.coherence=(0.9, 0.9, 0.9, 0.9, 0.9)'
 MASKMATCH, MASKSUP = 'maskmatch,teacher.kind=self,teacher.scales=(1.0,)', 'masksup,masks.x_kind=grid'
 S4MIM, OHEM = 's4mim,mim.tau=0.0', 'supervised,supervised_loss=ohem,ohem_threshold=0.1'
-# key of config.method -> a run, another value of the key, what moves with it
-SWITCHES = {
+# key of config.method -> a run, another value of the key, what moves with it. Keys of a term that are not here have a
+# row made from their bounds, see `discovered`.
+LISTED = {
     'strong_views': ('fixmatch', 2, 'image/s2 logits/s2'),
     'tau': ('fixmatch', 0.3, 'target/w/kept target/s1/kept'),
     'feature_dropout': ('s4mim_base', 0.2, 'logits/w_dropped'),
@@ -178,7 +182,29 @@ SWITCHES = {
 }
 WHOLE = ('logits/x', 'logits/w', 'logits/s1', 'logits/s2', 'logits/w_dropped')
 MASKED = ('logits/x_masked', 'logits/w_masked', 'logits/s1_masked')
-STAGES = (('image',), WHOLE, ('target',), ('visible', 'part'), MASKED, ('reconstructed',), ('loss',))  # as a step goes
+STAGES = (('image',), WHOLE, ('target',), ('visible', 'part'), MASKED, ('reconstructed',), ('loss',),
+          ('state',))  # as a step goes
+
+
+def another(key):
+    """A valid value of a Key other than its default."""
+    if key.choices:
+        return next(value for value in key.choices if value != key.default)
+    if isinstance(key.default, bool):
+        return not key.default
+    values = [key.default + 1] if isinstance(key.default, int) else [key.default / 2, key.default + 0.5]
+    return next(value for value in values if value != key.default and key.fault(value) is None)
+
+
+def discovered(table, listed=LISTED):
+    """A row for each number, switch and choice that terms have and nobody has listed: it moves the term's loss, or
+    what the term carries."""
+    return {dotted: (f'fixmatch,{name}=0.5', another(key), f'loss/{name}|state/{name}')
+            for name, term in table.items() if hasattr(term, 'defaults')
+            for dotted, key in term.defaults().items() if dotted not in (*listed, *SHOWN) and key.default is not None}
+
+
+SWITCHES = LISTED | discovered(terms.TERMS)
 
 
 def switches(node, prefix=''):
@@ -210,16 +236,20 @@ def observe(config):
     with_partner = config.copy_and_resolve_references()
     with_partner.method.cutmix.partner = 'independent'  # the same bytes, whether the partner is looked at or not
     batch = jax.tree.map(jnp.asarray, tiny.batch(with_partner))
-    scene, _ = compose_scene(model, config, plan(config.method), Collectives(), student | {'params': params}, teacher,
-                             batch, Draws(jnp.uint32(0), jnp.int32(4)))
-    decoded = reconstructed(scene) if config.method.class_wise_mim else {}
+    forward, _ = forward_pass(model, config, passes_of(config.method), Collectives(), student | {'params': params},
+                              teacher, batch, StepRandomness(jnp.uint32(0), jnp.int32(4)),
+                              term_states(config, tiny.CLASSES))
+    decoded = reconstructed(forward) if config.method.class_wise_mim else {}
     seen = {f'{kind}/{name}': value for kind, values in (
-        ('image', scene.images), ('logits', scene.logits), ('reconstructed', decoded),
-        ('visible', {name: copy.visible for name, copy in scene.masked.items()}),
-        ('part', {name: copy.part for name, copy in scene.masked.items()}),
-        ('loss', {name: _value(term.loss(scene), Collectives())
+        ('image', forward.images), ('logits', forward.logits), ('reconstructed', decoded),
+        ('visible', {name: copy.visible for name, copy in forward.masked.items()}),
+        ('part', {name: copy.class_region for name, copy in forward.masked.items()}),
+        ('loss', {name: _value(term.loss(forward), Collectives())
                   for name, term in terms.active(config.method).items()})) for name, value in values.items()}
-    for view, target in scene.targets.items():
+    for name, state in forward.states.items():
+        updated = terms.active(config.method)[name].update(forward, state)
+        seen[f'state/{name}'] = jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(updated)])
+    for view, target in forward.targets.items():
         seen |= {f'target/{view}/{field}': getattr(target, field) for field in ('label', 'kept', 'confidence')}
     return jax.device_get(seen)
 
@@ -236,6 +266,14 @@ def test_every_switch_is_listed():
         assert f'\ndef {test}(' in next(Path(__file__).parents[1].rglob(file)).read_text()
 
 
+def test_keys_of_a_term_that_nobody_listed_have_rows():
+    keys = {'new.share': share(0.5, ''), 'new.kind': Key('a', '', choices=('a', 'b')), 'new.on': Key(True, ''),
+            'new.size': Key(None, '', kind=int), 'tau': share(0.95, '')}
+    rows = discovered({'new': SimpleNamespace(defaults=lambda: keys), 'plain': SimpleNamespace()})
+    assert {key: row[1] for key, row in rows.items()} == {'new.share': 0.25, 'new.kind': 'b', 'new.on': False}
+    assert {row[0] for row in rows.values()} == {'fixmatch,new=0.5'}
+
+
 @pytest.mark.parametrize('key', SWITCHES)
 def test_a_switch_moves_what_it_names_and_nothing_before_it(key):
     run, value, named = SWITCHES[key]
@@ -243,7 +281,8 @@ def test_a_switch_moves_what_it_names_and_nothing_before_it(key):
     before, after = observed(run), observe(config)
     moved = {name for name in before.keys() | after.keys() if not (
         name in before and name in after and np.array_equal(before[name], after[name]))}
-    assert set(named.split()) <= moved
-    first = min(map(stage, named.split()))
+    named = [moved & set(choice.split('|')) for choice in named.split()]  # one of them at least
+    assert all(named)
+    first = min(map(stage, set.union(*named)))
     assert all(np.isfinite(value).all() for value in after.values())
     assert first <= min(map(stage, moved)), sorted(moved)

@@ -13,7 +13,7 @@ from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Target, blend, decay_at
 from s4mim_jax.terms.supervised import hard_pixels
-from s4mim_jax.training.passes import describe, plan
+from s4mim_jax.training.passes import describe, passes_of
 from s4mim_jax.training.perturbation import channel_dropout, complementary_masks
 from s4mim_jax.training.step import _value
 
@@ -37,10 +37,10 @@ def method(name='supervised', **changes):
 
 
 def test_supervised_is_the_mean_over_labelled_pixels():
-    scene = SimpleNamespace(logits={'x': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL), method=method())
+    forward = SimpleNamespace(logits={'x': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL), method=method())
     known = LABEL != 255
     expected = entropy(LOGITS, np.where(known, LABEL, 0))[known].mean()
-    assert value(terms.TERMS['supervised'].loss(scene)) == pytest.approx(expected, rel=1e-5)
+    assert value(terms.TERMS['supervised'].loss(forward)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_ohem_keeps_hard_pixels_and_at_least_the_share():
@@ -56,22 +56,22 @@ def test_ohem_keeps_hard_pixels_and_at_least_the_share():
 
 
 def test_ohem_switch_changes_the_supervised_loss_only_upwards():
-    scene = lambda kind: SimpleNamespace(logits={'x': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL),
+    forward = lambda kind: SimpleNamespace(logits={'x': jnp.asarray(LOGITS)}, label=jnp.asarray(LABEL),
                                          method=method(supervised_loss=kind, ohem_keep=0.05))
-    assert value(terms.TERMS['supervised'].loss(scene('ohem'))) > value(terms.TERMS['supervised'].loss(scene('ce')))
+    assert value(terms.TERMS['supervised'].loss(forward('ohem'))) > value(terms.TERMS['supervised'].loss(forward('ce')))
 
 
 def test_consistency_divides_by_valid_pixels_and_averages_views():
     target = Target(jnp.asarray(np.where(LABEL == 255, 0, LABEL)), jnp.asarray(DRAW.random(LABEL.shape) < 0.5),
                     jnp.asarray(DRAW.random(LABEL.shape) < 0.8), None, None)
     target = target._replace(kept=target.kept & target.valid)
-    scene = SimpleNamespace(logits={'s1': jnp.asarray(LOGITS), 's2': jnp.asarray(-LOGITS)},
+    forward = SimpleNamespace(logits={'s1': jnp.asarray(LOGITS), 's2': jnp.asarray(-LOGITS)},
                             targets={'s1': target, 's2': target}, method=method('unimatch'))
     one = lambda logits: (entropy(logits, np.asarray(target.label)) * np.asarray(target.kept)).sum() / np.asarray(
         target.valid).sum()
-    assert value(terms.TERMS['consistency'].loss(scene)) == pytest.approx((one(LOGITS) + one(-LOGITS)) / 2, rel=1e-5)
-    scene.method = method('fixmatch')  # one strong view
-    assert value(terms.TERMS['consistency'].loss(scene)) == pytest.approx(one(LOGITS), rel=1e-5)
+    assert value(terms.TERMS['consistency'].loss(forward)) == pytest.approx((one(LOGITS) + one(-LOGITS)) / 2, rel=1e-5)
+    forward.method = method('fixmatch')  # one strong view
+    assert value(terms.TERMS['consistency'].loss(forward)) == pytest.approx(one(LOGITS), rel=1e-5)
 
 
 def test_a_vector_ratio_is_a_mean_over_entries_that_occur():
@@ -110,22 +110,22 @@ CALLS = {
 
 @pytest.mark.parametrize('name', CALLS)
 def test_network_calls_of_a_method(name):
-    passes = plan(method(name))
+    passes = passes_of(method(name))
     assert (passes.teacher, passes.partner, [tuple(c[:2]) for c in passes.calls]) == CALLS[name]
 
 
 def test_switches_change_the_calls_and_nothing_else():
-    base = plan(method('unimatch'))
-    assert plan(method('unimatch', feature_perturbation=0.0)).calls[0].decoded == ('x', 'w')
-    assert plan(method('unimatch', strong_views=1)).calls == (base.calls[0], (('s1',), ('s1',), False))
+    base = passes_of(method('unimatch'))
+    assert passes_of(method('unimatch', feature_perturbation=0.0)).calls[0].decoded == ('x', 'w')
+    assert passes_of(method('unimatch', strong_views=1)).calls == (base.calls[0], (('s1',), ('s1',), False))
     config = tiny.config('unimatch')
     config.method.cutmix.partner = 'batch'  # its partner is in the batch: no pass of its own
-    assert plan(config.method) == base._replace(partner=False)
+    assert passes_of(config.method) == base._replace(partner=False)
     config.method.cutmix.update(partner='independent', probability=0.0)  # no CutMix, no partner to look at
-    assert plan(config.method) == base._replace(partner=False)
+    assert passes_of(config.method) == base._replace(partner=False)
     config.method.teacher.kind = 'ema'
     config.method.feature_perturbation = 0.0
-    assert 'w' not in plan(config.method).views  # the EMA looks at it instead
+    assert 'w' not in passes_of(config.method).views  # the EMA looks at it instead
     assert 'EMA teacher' in describe(config)
 
 

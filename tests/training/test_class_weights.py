@@ -13,7 +13,7 @@ from s4mim_jax import terms
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import Collectives, make_mesh
-from s4mim_jax.runs.class_weights import balanced, with_class_weights
+from s4mim_jax.planning.class_weights import balanced, with_class_weights
 from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.step import _value
 
@@ -53,9 +53,9 @@ def test_weighted_loss_over_the_number_of_pixels(kind):
         assert known.sum((1, 2)).min() >= round(method.ohem_keep * 30)
     expected['supervised'] = (loss * np.array(weights)[true])[known].sum() / known.sum()
     logits = {'x': jnp.asarray(LOGITS), 'x_masked': jnp.asarray(LOGITS)}
-    scene = SimpleNamespace(logits=logits, label=jnp.asarray(LABEL), method=method)
+    forward = SimpleNamespace(logits=logits, label=jnp.asarray(LABEL), method=method)
     for term, wanted in expected.items():
-        assert float(_value(terms.TERMS[term].loss(scene), Collectives())) == pytest.approx(wanted, rel=1e-5)
+        assert float(_value(terms.TERMS[term].loss(forward), Collectives())) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_weights_of_a_dataset():

@@ -9,7 +9,7 @@ import tiny_network
 
 from s4mim_jax.parallel import make_mesh
 from s4mim_jax.training import create_state, make_train_step
-from s4mim_jax.views.keys import Draws
+from s4mim_jax.views.randomness import StepRandomness
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_seeds_share_one_program_and_draw_differently(small):
         state, batch = create_state(config, tiny.CLASSES), tiny.batch(config)
         assert int(state.seed) == seed
         texts.append(make_train_step(config, tiny.CLASSES).lower(state, batch).as_text())
-        keys = Draws(state.seed, state.step).keys('photometric/s1', jnp.arange(2))
+        keys = StepRandomness(state.seed, state.step).keys('photometric/s1', jnp.arange(2))
         images.append(np.asarray(jax.random.key_data(keys)))
     assert texts[0] == texts[1]
     assert (images[0] != images[1]).any()

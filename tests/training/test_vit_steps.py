@@ -18,8 +18,8 @@ from s4mim_jax.training import create_state, make_train_step
 from s4mim_jax.training.optimizer import make_optimizer, parameter_groups
 from s4mim_jax.training.passes import Call
 from s4mim_jax.training.perturbation import perturbation
-from s4mim_jax.views.keys import Draws
-from s4mim_jax.views.table import table
+from s4mim_jax.views.randomness import StepRandomness
+from s4mim_jax.views.table import views_of
 
 
 def config(method, **changes):
@@ -57,8 +57,8 @@ def test_channels_drop_on_all_four_maps(method, call):
     """UniMatch V2 drops the same channels on every map; UniMatch's dropout is drawn a map."""
     index = jnp.arange(2, dtype=jnp.int32)
     chosen = config(method)
-    perturb = perturbation(call, table(chosen.method), dict.fromkeys(call.views, 2), chosen, Collectives(), index,
-                           Draws(jnp.uint32(0), jnp.int32(4)))
+    perturb = perturbation(call, views_of(chosen.method), dict.fromkeys(call.views, 2), chosen, Collectives(), index,
+                           StepRandomness(jnp.uint32(0), jnp.int32(4)))
     changed = perturb(tuple(jnp.ones((4, 3, 4, 64)) for _ in range(4)))
     masks = [np.asarray(m[-2:, 0, 0]) for m in changed]
     assert len(masks) == 4

@@ -7,7 +7,7 @@ import pytest
 import tiny
 from roundings import rounded_anew
 
-from s4mim_jax.models.positions import Positions
+from s4mim_jax.models.feature_grid import FeatureGrid
 from s4mim_jax.pseudo_labels import Maps, select
 from s4mim_jax.terms.supervised import hard_pixels
 
@@ -45,7 +45,7 @@ def test_as_many_losses_are_hard_as_an_image_must_keep(seed):
 
 @pytest.mark.parametrize('align', [False, True])
 def test_half_of_a_large_square_is_counted_and_not_shared(align):
-    positions = Positions(64, align)
+    positions = FeatureGrid(64, align)
     whole = np.flatnonzero(positions.of_pixels(192) == 1)
     marked = np.zeros((2, 192, 192), bool)
     marked[:, whole[:32, None], whole] = True  # half of the square of 4,096 pixels

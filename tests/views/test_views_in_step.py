@@ -10,8 +10,8 @@ from pixel_model import PixelModel, compose, random_variables
 from s4mim_jax.parallel import Collectives
 from s4mim_jax.pseudo_labels import Maps, Target, nearest, select
 from s4mim_jax.views import normalize
-from s4mim_jax.views.keys import Draws
-from s4mim_jax.views.scenes import build_views, mix_target
+from s4mim_jax.views.build import build_views, mix_target
+from s4mim_jax.views.randomness import StepRandomness
 
 NAMES = ('x', 'w', 's1', 's2')
 
@@ -27,7 +27,7 @@ def test_cutmix_pastes_the_partner_inside_the_box(partner):
     config = plain(method__cutmix__partner=partner)
     batch = tiny.batch(config)
     names = NAMES + (('partner',) if partner != 'batch' else ())
-    images, boxes = build_views(names, batch, config, Draws(config.seed, 0), Collectives())
+    images, boxes = build_views(names, batch, config, StepRandomness(config.seed, 0), Collectives())
     own = np.asarray(normalize(batch['unlabeled']['image'][:, 0]))
     other = own[[1, 0, 3, 2]] if partner == 'batch' else np.asarray(normalize(batch['unlabeled']['image'][:, 1]))
     for view in ('s1', 's2'):
@@ -40,7 +40,7 @@ def test_cutmix_pastes_the_partner_inside_the_box(partner):
 
 def test_targets_are_mixed_with_the_same_box():
     config = plain()
-    _, boxes = build_views(NAMES, tiny.batch(config), config, Draws(config.seed, 0), Collectives())
+    _, boxes = build_views(NAMES, tiny.batch(config), config, StepRandomness(config.seed, 0), Collectives())
     box = np.asarray(boxes['s1'])
     draw = np.random.default_rng(0)
     fields = lambda: Target(draw.integers(0, 4, box.shape), draw.random(box.shape) < 0.5,
@@ -53,7 +53,7 @@ def test_targets_are_mixed_with_the_same_box():
 
 
 def weak_maps(config, batch, variables, teacher):
-    """The teacher's maps of `w`, and its CutMix partner's with their validity, without a scene."""
+    """The teacher's maps of `w`, and its CutMix partner's with their validity, without a forward."""
     images = [normalize(jnp.asarray(batch['unlabeled']['image'][:, slot]))
               for slot in range(batch['unlabeled']['image'].shape[1])]
     valid = np.moveaxis(batch['unlabeled']['valid'], 1, 0)
@@ -77,7 +77,7 @@ def test_maps_are_refined_before_they_are_pasted(kind, partner, threshold, monke
     config.method.selection.update(threshold=threshold, tau_margin=0.3)
     batch, variables, teacher = tiny.batch(config), random_variables(0), random_variables(1)
     target = jax.device_get(compose(monkeypatch, config, variables, teacher, batch).targets['s1'])
-    _, boxes = build_views(('s1',), batch, config, Draws(config.seed, 0), Collectives())
+    _, boxes = build_views(('s1',), batch, config, StepRandomness(config.seed, 0), Collectives())
     box = np.asarray(boxes['s1'])
     choose = lambda maps, valid: jax.device_get(select(maps, jnp.asarray(valid), config.method))
     (own_maps, own_valid), (partner_maps, partner_valid) = weak_maps(config, batch, variables, teacher)
@@ -100,7 +100,8 @@ def test_a_view_depends_on_its_index_and_step_alone():
     config = tiny.config('unimatch', batch=8)
     batch = tiny.batch(config)
     names = ('s1', 's2', 'w', 'partner')
-    draw = jax.jit(lambda batch, seed, step: build_views(names, batch, config, Draws(seed, step), Collectives())[0])
+    draw = jax.jit(lambda batch, seed, step: build_views(names, batch, config, StepRandomness(seed, step),
+                                                         Collectives())[0])
     build = lambda batch, step: draw(batch, np.uint32(0), step)
     images = jax.device_get(build(batch, 3))
     for start, count in ((4, 4), (2, 1)):

@@ -1,5 +1,5 @@
-"""Checks of images and masks before training; `python -m s4mim_jax.data.check` walks a whole dataset."""
+"""Checks of images and masks before training; `python -m s4mim_jax.data.check` scans a whole dataset."""
 
-from s4mim_jax.data.check.table import Row, Table, check_samples, label_notes, mask_values
+from s4mim_jax.data.check.sample_checks import SampleRow, SampleTable, check_samples, label_notes, mask_values
 
-__all__ = ['Row', 'Table', 'check_samples', 'label_notes', 'mask_values']
+__all__ = ['SampleRow', 'SampleTable', 'check_samples', 'label_notes', 'mask_values']

@@ -16,7 +16,7 @@ from s4mim_jax.config import command_line
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.data.check import pictures, report
-from s4mim_jax.data.check.survey import TURNED, UNTURNED, Finding, survey
+from s4mim_jax.data.check.audit import TURNED, UNTURNED, Finding, audit
 from s4mim_jax.data.held_out import open_source
 from s4mim_jax.data.splits import evaluation_split, training_split
 
@@ -39,7 +39,7 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
 
     Args:
       config: whole config, validated.
-      decode: see `survey`.
+      decode: see `audit`.
       output: an existing folder for samples.png and check.json, or None.
       pictures_of: samples of each group in samples.png.
 
@@ -51,7 +51,7 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
     """
     from s4mim_jax.training import passes
     source = open_source(config.data)
-    unlabeled = passes.plan(config.method).unlabeled
+    unlabeled = passes.passes_of(config.method).unlabeled
     groups, needed, problems = {'train': source.splits['train']}, {config.eval.split}, []
     split = None
     try:
@@ -71,7 +71,7 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
         evaluation_split(source, config.eval.split)
     except InputError as error:
         problems.append(Finding('no evaluation', f'--config.eval.split={config.eval.split}', str(error), True))
-    found = survey(source, groups, needed, decode=decode)
+    found = audit(source, groups, needed, decode=decode)
     found.findings[:0] = problems + [Finding('not used', entry.where, str(entry), False) for entry in source.left_out]
     result = report.summary(source, config, split, found)
     print(report.as_text(source, result), flush=True)
@@ -88,7 +88,7 @@ def check(config, *, decode: bool = True, output: Path | None = None, pictures_o
 
 
 def _folder(name: str) -> Path:
-    """Made before the walk, which may take long."""
+    """Made before the scan, which may take long."""
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)

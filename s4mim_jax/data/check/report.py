@@ -1,24 +1,24 @@
-"""What the walk found, as JSON and as text."""
+"""What the scan found, as JSON and as text."""
 
 import os
 import re
 from collections import defaultdict
 
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check.survey import Group, Survey
-from s4mim_jax.data.check.table import ranges
+from s4mim_jax.data.check.audit import Audit, Group
+from s4mim_jax.data.check.sample_checks import ranges
 from s4mim_jax.data.source import Source
 
 LISTED = 50  # different findings of a kind that the text lists; check.json has them all
 NAMED = 3  # files of findings that are alike
 
 
-def summary(source: Source, config, split, found: Survey) -> dict:
+def summary(source: Source, config, split, found: Audit) -> dict:
     """The JSON: dataset, split, groups, findings, and how many of them training refuses.
 
     Args:
       source, config: the dataset and the whole config. split: a `Split`, or None if there is none.
-      found: of the walk.
+      found: of the scan.
     """
     refused = sum(finding.refused for finding in found.findings)
     return {

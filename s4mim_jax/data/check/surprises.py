@@ -14,12 +14,12 @@ def ignored_share(source: Source, labeled: Iterable[Sample]) -> float | None:
     """Share of the pixels of checked masks that have no class, transparent ones among them; None without masks."""
     total = ignored = 0
     for sample in labeled:
-        facts = source.masks.facts.get(sample.mask)
-        if facts is None or source.masks.reading is None:
+        info = source.masks.info.get(sample.mask)
+        if info is None or source.masks.reading is None:
             continue
-        labels = labels_of(source, source.masks.reading, facts)
-        ignored += facts.hidden + sum(n for label, n in zip(labels, facts.counts) if label == IGNORE)
-        total += facts.hidden + sum(facts.counts)
+        labels = labels_of(source, source.masks.reading, info)
+        ignored += info.hidden + sum(n for label, n in zip(labels, info.counts) if label == IGNORE)
+        total += info.hidden + sum(info.counts)
     return ignored / total if total else None
 
 

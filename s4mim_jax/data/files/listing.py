@@ -1,4 +1,4 @@
-"""Which files of a folder are meant: one walk for all readers and for prediction, that tells what it leaves out.
+"""Which files of a folder are meant: one listing for all readers and for prediction, that tells what it leaves out.
 
 Links are followed. A link to a folder that holds it would never end, and a second way to the same images would count
 them twice: both are left out. Hidden and system entries are no data.

@@ -19,8 +19,8 @@ from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES
 from s4mim_jax.data.files.left_out import Tally
 from s4mim_jax.data.files.listing import list_files
+from s4mim_jax.data.files.scan import scan_files
 from s4mim_jax.data.files.text import read_lines
-from s4mim_jax.data.files.walk import walk
 from s4mim_jax.data.readers.mask_names import match_masks, unmatched
 from s4mim_jax.data.source import Sample, Source, cache_dir, make_source, read_file
 
@@ -94,9 +94,9 @@ def _mapping(splits: dict[str, tuple[Sample, ...]], folder: Path, data) -> dict[
     left, count = [mask for first in range(stride) for mask in masks[first::stride]], LOOKED_AT
     while left:
         part, left, count = left[:count], left[count:], 4 * count
-        facts, _ = walk([('mask', mask) for mask in part], read_file, base=str(folder),
+        info, _ = scan_files([('mask', mask) for mask in part], read_file, base=str(folder),
                         cache_dir=cache_dir(folder, data))
-        seen = {value for mask in facts.values() for value in mask.values}  # files that cannot be read are the check's
+        seen = {value for mask in info.values() for value in mask.values}  # files that cannot be read are the check's
         if seen & {IGNORE, len(CLASSES)}:
             return None if IGNORE in seen else FROM_OFFICIAL
     if not masks:

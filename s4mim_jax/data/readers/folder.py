@@ -16,12 +16,12 @@ from pathlib import Path
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check.table import mask_values, refuse_only_ignore
+from s4mim_jax.data.check.sample_checks import mask_values, refuse_only_ignore
 from s4mim_jax.data.classes import read_classes, read_colors, voc_palette
 from s4mim_jax.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from s4mim_jax.data.files.left_out import LeftOut, Tally
 from s4mim_jax.data.files.listing import HIDDEN, is_hidden, list_files
-from s4mim_jax.data.files.mask_facts import MaskFacts
+from s4mim_jax.data.files.mask_info import MaskInfo
 from s4mim_jax.data.label_formats import open_export
 from s4mim_jax.data.label_map import mask_lookup, require_targets
 from s4mim_jax.data.mask_meaning import MaskMeaning
@@ -144,8 +144,8 @@ def _count_classes(source: Source) -> tuple[int, tuple[str, ...]]:
         targets = mask_values(source, samples) - {IGNORE}
         where = f'the masks in {folder / "masks"} hold the values'
         if targets == {0}:  # of 0 and 255 alone there is more to say than that one class is none
-            refuse_only_ignore(source, [s for s in samples if s.mask], source.masks.facts)
-        notes = instance_note(source.masks.facts.values())
+            refuse_only_ignore(source, [s for s in samples if s.mask], source.masks.info)
+        notes = instance_note(source.masks.info.values())
     if not targets:
         raise InputError(f'{folder}: no classes.txt, and no mask that would tell the classes\n'
                          f'write classes.txt, one `id name` a line, or add masks/train/ID.png')
@@ -157,7 +157,7 @@ def _count_classes(source: Source) -> tuple[int, tuple[str, ...]]:
     return len(targets), notes
 
 
-def instance_note(masks: Iterable[MaskFacts]) -> tuple[str, ...]:
+def instance_note(masks: Iterable[MaskInfo]) -> tuple[str, ...]:
     """A warning where the numbers seem to count objects: each mask holds 0, 1, .., k without a gap, to its own k."""
     counts = [values for mask in masks if (values := [v for v in mask.values if v != IGNORE])]
     tops = {values[-1] for values in counts}

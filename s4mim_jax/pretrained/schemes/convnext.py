@@ -22,7 +22,7 @@ _HUGGING_FACE = {
     'fc2': 'pointwise_conv2', 'last': 'layer_norm'}
 
 
-def _look(names: dict, arrays: Arrays) -> Found | None:
+def _recognise(names: dict, arrays: Arrays) -> Found | None:
     stem = shape_of(arrays, names['stem'] + '.weight')
     block = re.compile('^' + re.escape(names['block']).replace(r'\{s\}', r'(\d+)').replace(r'\{b\}', r'(\d+)')
                        + rf'\.{names["depthwise"]}\.weight$')
@@ -65,9 +65,9 @@ def source(path: str, found: Found) -> Source:
 _UNUSED = re.compile(COUNTERS + r'|^norms\.|^(head|classifier|pooler)\.')
 OFFICIAL = Scheme('convnext', 'facebookresearch/dinov3 `dinov3_convnext_*`, facebookresearch/ConvNeXt',
                   '`downsample_layers.0.0.weight`, `stages.0.0.dwconv.weight`', 'encoder',
-                  functools.partial(_look, _OFFICIAL), source, _UNUSED)
+                  functools.partial(_recognise, _OFFICIAL), source, _UNUSED)
 TIMM = Scheme('convnext (timm)', 'timm `convnext_*`', '`stem.0.weight`, `stages.0.blocks.0.conv_dw.weight`', 'encoder',
-              functools.partial(_look, _TIMM), source, _UNUSED)
+              functools.partial(_recognise, _TIMM), source, _UNUSED)
 HUGGING_FACE = Scheme('convnext (Hugging Face)', 'transformers `DINOv3ConvNextModel`',
                       '`stages.0.layers.0.depthwise_conv.weight`', 'encoder',
-                      functools.partial(_look, _HUGGING_FACE), source, _UNUSED)
+                      functools.partial(_recognise, _HUGGING_FACE), source, _UNUSED)

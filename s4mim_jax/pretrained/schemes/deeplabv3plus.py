@@ -7,7 +7,7 @@ from s4mim_jax.pretrained.schemes.scheme import COUNTERS, Arrays, Found, Scheme,
 LAYERS = {'reduce': ('reduce.0', 'reduce.1'), 'fuse1': ('fuse.0', 'fuse.1'), 'fuse2': ('fuse.3', 'fuse.4')}
 
 
-def look(arrays: Arrays) -> Found | None:
+def recognise(arrays: Arrays) -> Found | None:
     """Widths and classes come from the shapes; the number of atrous branches from their names."""
     if 'fuse.0.weight' not in arrays or not any(n.startswith('head.b0.') for n in arrays):
         return None
@@ -37,4 +37,5 @@ def source(path: str, found: Found) -> Source:
 
 
 DEEPLABV3PLUS = Scheme('deeplabv3plus', 'UniMatch, beside `backbone.`', '`head.b0.0.weight`, `fuse.0.weight`',
-                       'decoder', look, source, re.compile(COUNTERS), re.compile(r'^(head|reduce|fuse|classifier)\.'))
+                       'decoder', recognise, source, re.compile(COUNTERS),
+                       re.compile(r'^(head|reduce|fuse|classifier)\.'))

@@ -68,7 +68,7 @@ def _resized(array, shape):
 POSITIONS = Layout(_positions, lambda shape: shape, _resized)
 
 
-def _look(names: dict, arrays: Arrays) -> Found | None:
+def _recognise(names: dict, arrays: Arrays) -> Found | None:
     blocks = {int(m[1]): m[0] for n in arrays if (m := _BLOCK.match(n))}
     first = blocks.get(0, '')
     qkv = shape_of(arrays, f'{first}.{names["attention/qkv"][0]}.weight')
@@ -94,11 +94,11 @@ def _look(names: dict, arrays: Arrays) -> Found | None:
     return Found(network, settings, habits, refusal=refusal, details=(names, blocks))
 
 
-def _look_blocks(official: bool, arrays: Arrays) -> Found | None:
+def _recognise_blocks(official: bool, arrays: Arrays) -> Found | None:
     """`blocks.N`: the release's unless something tells timm's. Without registers and SwiGLU both are equal."""
     timm = 'reg_token' in arrays or ('mask_token' not in arrays and not any('.w12.' in n for n in arrays)
                                      and 'register_tokens' not in arrays)
-    return None if timm == official else _look(_OFFICIAL if official else _TIMM, arrays)
+    return None if timm == official else _recognise(_OFFICIAL if official else _TIMM, arrays)
 
 
 def source(path: str, found: Found) -> Source:
@@ -122,10 +122,10 @@ def source(path: str, found: Found) -> Source:
 _UNUSED = re.compile(COUNTERS + r'|(^|\.)mask_token$|^(head|classifier|pooler|fc_norm)\.')
 OFFICIAL = Scheme('dinov2', 'facebookresearch/dinov2, also chunked (`blocks.0.N`)',
                   '`blocks.0.attn.qkv.weight`, `mask_token`, `register_tokens`', 'encoder',
-                  functools.partial(_look_blocks, True), source, _UNUSED)
+                  functools.partial(_recognise_blocks, True), source, _UNUSED)
 TIMM = Scheme('dinov2 (timm)', 'timm `vit_*_patch14_dinov2`, `vit_*_patch14_reg4_dinov2`',
-              '`blocks.0.attn.qkv.weight`, `reg_token`', 'encoder', functools.partial(_look_blocks, False), source,
+              '`blocks.0.attn.qkv.weight`, `reg_token`', 'encoder', functools.partial(_recognise_blocks, False), source,
               _UNUSED)
 HUGGING_FACE = Scheme('dinov2 (Hugging Face)', 'transformers `Dinov2Model`, `Dinov2WithRegistersModel`',
                       '`encoder.layer.0.attention.attention.query.weight`', 'encoder',
-                      functools.partial(_look, _HUGGING_FACE), source, _UNUSED)
+                      functools.partial(_recognise, _HUGGING_FACE), source, _UNUSED)

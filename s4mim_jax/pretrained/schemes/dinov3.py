@@ -56,7 +56,7 @@ def _without_keys(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 WITHOUT_KEYS = Layout(_without_keys, lambda shape: (3 * shape[-1] // 2,))
 
 
-def _look(names: dict, arrays: Arrays) -> Found | None:
+def _recognise(names: dict, arrays: Arrays) -> Found | None:
     blocks = {int(m[1]): m[0] for n in arrays if (m := _BLOCK.match(n))}
     first = blocks.get(0, '')
     query = shape_of(arrays, f'{first}.{names["attention/qkv"][0]}.weight')
@@ -99,8 +99,8 @@ def source(path: str, found: Found) -> Source:
 _UNUSED = re.compile(COUNTERS + r'|(^|\.)mask_token$|\.bias_mask$|(^|\.)rope_embed(dings)?\.|^(local_)?cls_norm\.|'
                      r'\.k_bias$|^(head|classifier|pooler|fc_norm)\.')
 OFFICIAL = Scheme('dinov3', 'facebookresearch/dinov3', '`storage_tokens`, `blocks.0.attn.qkv.bias_mask`', 'encoder',
-                  functools.partial(_look, _OFFICIAL), source, _UNUSED)
+                  functools.partial(_recognise, _OFFICIAL), source, _UNUSED)
 TIMM = Scheme('dinov3 (timm)', 'timm `vit_*_patch16_dinov3`, `vit_*_patch16_dinov3_qkvb`',
-              '`blocks.0.gamma_1`, `reg_token`', 'encoder', functools.partial(_look, _TIMM), source, _UNUSED)
+              '`blocks.0.gamma_1`, `reg_token`', 'encoder', functools.partial(_recognise, _TIMM), source, _UNUSED)
 HUGGING_FACE = Scheme('dinov3 (Hugging Face)', 'transformers `DINOv3ViTModel`', '`layer.0.attention.q_proj.weight`',
-                      'encoder', functools.partial(_look, _HUGGING_FACE), source, _UNUSED)
+                      'encoder', functools.partial(_recognise, _HUGGING_FACE), source, _UNUSED)

@@ -10,7 +10,7 @@ from s4mim_jax.pretrained.schemes.scheme import TRANSPOSED, Arrays, Found, Schem
 RESIZE = {'resize1': 'head.resize_layers.0', 'resize2': 'head.resize_layers.1', 'resize4': 'head.resize_layers.3'}
 
 
-def look(arrays: Arrays) -> Found | None:
+def recognise(arrays: Arrays) -> Found | None:
     """Widths and classes come from the shapes."""
     if not any(n.startswith('head.scratch.refinenet') for n in arrays):
         return None
@@ -41,5 +41,5 @@ def source(path: str, found: Found) -> Source:
     return torch_leaf(f'head.scratch.refinenet{number}.{layer}', leaf)
 
 
-DPT = Scheme('dpt', 'UniMatch V2, beside `backbone.`', '`head.scratch.refinenet1.out_conv.weight`', 'decoder', look,
-             source, re.compile(r'^head\.scratch\.refinenet4\.resConfUnit1\.'), re.compile(r'^head\.'))
+DPT = Scheme('dpt', 'UniMatch V2, beside `backbone.`', '`head.scratch.refinenet1.out_conv.weight`', 'decoder',
+             recognise, source, re.compile(r'^head\.scratch\.refinenet4\.resConfUnit1\.'), re.compile(r'^head\.'))

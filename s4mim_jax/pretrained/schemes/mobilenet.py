@@ -9,7 +9,7 @@ from s4mim_jax.pretrained.schemes.scheme import COUNTERS, Arrays, Found, Scheme,
 PLACES = [(stage, block) for stage, (_, _, count, _) in enumerate(STAGES) for block in range(count)]
 
 
-def _look_torchvision(arrays: Arrays) -> Found | None:
+def _recognise_torchvision(arrays: Arrays) -> Found | None:
     if 'features.1.conv.0.0.weight' in arrays and any(n.startswith('features.17.') for n in arrays):
         return Found('mobilenet_v2')
     return None
@@ -27,7 +27,7 @@ def _source_torchvision(path: str, found: Found) -> Source:
     return torch_leaf(f'features.{number}.conv.{index}.{0 if kind == "conv" else 1}', leaf)
 
 
-def _look_timm(arrays: Arrays) -> Found | None:
+def _recognise_timm(arrays: Arrays) -> Found | None:
     if 'conv_stem.weight' not in arrays or 'blocks.0.0.conv_dw.weight' not in arrays:
         return None
     counts = []
@@ -57,7 +57,7 @@ def _parts(number):
 
 
 # The 1x1 convolution to 1280 channels in front of the classifier (features.18, conv_head) is not built.
-TORCHVISION = Scheme('mobilenet_v2', 'torchvision', '`features.1.conv.0.0.weight`', 'encoder', _look_torchvision,
+TORCHVISION = Scheme('mobilenet_v2', 'torchvision', '`features.1.conv.0.0.weight`', 'encoder', _recognise_torchvision,
                      _source_torchvision, re.compile(COUNTERS + r'|^classifier\.|^features\.18\.'))
 TIMM = Scheme('mobilenet_v2 (timm)', 'timm `mobilenetv2_100`', '`conv_stem.weight`, `blocks.0.0.conv_dw.weight`',
-              'encoder', _look_timm, _source_timm, re.compile(COUNTERS + r'|^(classifier|conv_head|bn2)\.'))
+              'encoder', _recognise_timm, _source_timm, re.compile(COUNTERS + r'|^(classifier|conv_head|bn2)\.'))

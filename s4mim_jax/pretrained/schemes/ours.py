@@ -38,7 +38,7 @@ def metadata_of(encoder: Found, decoder: Found | None) -> dict[str, str]:
     return facts | ({'classes': str(decoder.classes)} if decoder and decoder.classes else {})
 
 
-def _look(arrays: Arrays) -> Found | None:
+def _recognise(arrays: Arrays) -> Found | None:
     return None  # recognised by metadata
 
 
@@ -52,5 +52,5 @@ def _collection(path: str) -> str:
 
 
 ENCODER, DECODER = (
-    Scheme('s4mim_jax', '`python -m s4mim_jax.import_weights`', f'`params/{part}/..`', part, _look, _source(part),
+    Scheme('s4mim_jax', '`python -m s4mim_jax.import_weights`', f'`params/{part}/..`', part, _recognise, _source(part),
            re.compile('(?!)'), re.compile(f'^(params|batch_stats)/{part}/')) for part in ('encoder', 'decoder'))

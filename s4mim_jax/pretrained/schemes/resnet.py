@@ -10,7 +10,7 @@ from s4mim_jax.models.resnet import RESNETS
 from s4mim_jax.pretrained.schemes.scheme import COUNTERS, Arrays, Found, Scheme, Source, shape_of, torch_leaf
 
 
-def look(arrays: Arrays) -> Found | None:
+def recognise(arrays: Arrays) -> Found | None:
     """Blocks per stage and their kind tell the encoder; sequence conv1 tells the deep stem."""
     blocks = tuple(len({n.split('.')[1] for n in arrays if n.startswith(f'layer{stage}.')})
                    for stage in (1, 2, 3, 4))
@@ -64,4 +64,4 @@ def _stem(number, kind, stem):
 
 
 RESNET = Scheme('resnet', 'torchvision, timm, UniMatch (deep stem)', '`layer1.0.conv1.weight`, `conv1.0.weight` (deep)',
-                'encoder', look, source, re.compile(COUNTERS + r'|^(fc|classifier|head)\.'))
+                'encoder', recognise, source, re.compile(COUNTERS + r'|^(fc|classifier|head)\.'))

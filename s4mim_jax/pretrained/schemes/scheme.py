@@ -75,7 +75,7 @@ class Scheme:
 
     name, origin, keys: for messages and the page: what it is called, whose files have it, telling names.
     part: 'encoder' or 'decoder'.
-    look: arrays by name -> what they are, None if they are not of this scheme.
+    recognise: arrays by name -> what they are, None if they are not of this scheme.
     source: (path of our leaf below params/encoder/ and the like, what `look` found) -> its origin.
     unused: names that files have and no leaf takes.
     owns: names of a decoder beside the encoder's.
@@ -85,7 +85,7 @@ class Scheme:
     origin: str
     keys: str
     part: str
-    look: Callable[[Arrays], Found | None]
+    recognise: Callable[[Arrays], Found | None]
     source: Callable[[str, Found], Source]
     unused: re.Pattern
     owns: re.Pattern = re.compile('')

@@ -29,6 +29,16 @@ def with_coherence_table(config, source: Source, samples) -> object:
     return config
 
 
+def with_some_table(config, num_classes: int) -> object:
+    """The same without the data: a table of the right size, whose values change nothing that is planned."""
+    rule = config.method.selection
+    if rule.refinement != 'coherence' or rule.coherence:
+        return config
+    config = config.copy_and_resolve_references()
+    config.method.selection.coherence = (0.5,) * num_classes
+    return config
+
+
 def _logit_spacing(config, num_classes):
     model = build_model(config, num_classes)
     image = jax.ShapeDtypeStruct((1, *config.data.crop, config.data.channels), np.float32)

@@ -16,11 +16,11 @@ _GRANULARITIES = (32, 64, 128, 256, 512)
 _CANDIDATES = 48  # shapes from which merging begins; its time grows with their third power
 
 
-def plan_shapes(sizes: Iterable[Shape], limit: int = SHAPES) -> dict[Shape, Shape]:
-    """The shape of each size: itself for FEW sizes, else one of at most `limit` that hold it.
+def bucket_shapes(sizes: Iterable[Shape], limit: int = SHAPES) -> dict[Shape, Shape]:
+    """The bucket of each size, a shape of arrays: itself for FEW sizes, else one of at most `limit` that hold it.
 
     Shapes are merged in pairs, those first whose union adds the fewest pixels, until there are few enough and one more
-    would add more work than compiling it saves. The plan is a function of the sizes, not of their order.
+    would add more work than compiling it saves. The buckets are a function of the sizes, not of their order.
 
     Args:
       sizes: of all images, each as often as it occurs.
@@ -71,8 +71,8 @@ def _union_cost(held, first, second):
     return held[first] * (both - pixels(first)) + held[second] * (both - pixels(second))
 
 
-class Shapes:
-    """Shapes for images that come one after another.
+class ShapeBuckets:
+    """Buckets for images that come one after another.
 
     `expect` plans for sizes that are known; a size that comes unplanned goes into the smallest shape that holds it,
     unless that wastes more than half of it and there may still be another one. New shapes have room to spare, more with
@@ -80,26 +80,26 @@ class Shapes:
     """
 
     def __init__(self, limit: int = SHAPES):
-        self._limit, self._shapes, self._plan = limit, [], {}
+        self._limit, self._shapes, self._bucket_of = limit, [], {}
 
     def __len__(self) -> int:
         return len(self._shapes)
 
     def expect(self, sizes: Iterable[Shape]) -> None:
         """Plans for sizes beside the shapes that are there already."""
-        new = [size for size in sizes if tuple(size) not in self._plan]
+        new = [size for size in sizes if tuple(size) not in self._bucket_of]
         new = [tuple(size) for size in new if not self._good(smallest(self._shapes, size), size)]
         if len(set(new)) > FEW and len(self._shapes) < self._limit:  # few are met as they come
-            plan = plan_shapes(new, self._limit - len(self._shapes))
-            self._shapes += sorted(set(plan.values()))
-            self._plan |= plan
+            buckets = bucket_shapes(new, self._limit - len(self._shapes))
+            self._shapes += sorted(set(buckets.values()))
+            self._bucket_of |= buckets
 
     def shape(self, size: Shape) -> Shape:
         """The shape for an image of a size; the same for every image of it from now on."""
         size = tuple(size)
-        if size not in self._plan:
-            self._plan[size] = self._choose(size)
-        return self._plan[size]
+        if size not in self._bucket_of:
+            self._bucket_of[size] = self._choose(size)
+        return self._bucket_of[size]
 
     def _choose(self, size):
         known, found = len(self._shapes), smallest(self._shapes, size)

@@ -10,7 +10,7 @@ JPEG_END = b'\xff\xd9'
 
 
 @dataclass(frozen=True)
-class ImageFacts:
+class ImageInfo:
     """Size in pixels after the EXIF orientation, who can decode the file, and that orientation (1 = upright).
 
     kind 'jpeg': tf.io.decode_jpeg gives the upright image; 'png8': tf.io.decode_png(channels=form.channels)
@@ -24,14 +24,14 @@ class ImageFacts:
     turned: int = 1
 
 
-def image_facts(data: bytes, name: str, form: PixelFormat = PLAIN) -> ImageFacts:
-    """Facts from the header; the pixels are decoded only where the end of the file looks wrong.
+def image_info(data: bytes, name: str, form: PixelFormat = PLAIN) -> ImageInfo:
+    """Reads the header; the pixels are decoded only where the end of the file looks wrong.
 
     Raises:
       InputError: no image, truncated or damaged, or not of the form.
     """
     if not form.plain:
-        return _band_facts(data, name, form)
+        return _band_info(data, name, form)
     image = open_image(data, name)
     turned = orientation(image)
     width, height = image.size if turned < 5 else image.size[::-1]
@@ -47,15 +47,15 @@ def image_facts(data: bytes, name: str, form: PixelFormat = PLAIN) -> ImageFacts
         height, width = decode_image(data, name).shape[:2]
         if image.format == 'TIFF' and tiff.layout(data, name).plain_rgb:
             kind = 'tiff'
-    return ImageFacts(height, width, kind, turned)
+    return ImageInfo(height, width, kind, turned)
 
 
-def _band_facts(data, name, form) -> ImageFacts:
-    """Facts of an image whose form is not the default: everything is decoded once."""
+def _band_info(data, name, form) -> ImageInfo:
+    """An image whose form is not the default: everything is decoded once."""
     height, width = decode_image(data, name, form).shape[:2]
     if tiff.is_tiff(data):
         found = tiff.layout(data, name)
-        return ImageFacts(height, width, 'tiff' if found.windows else 'other')
+        return ImageInfo(height, width, 'tiff' if found.windows else 'other')
     image, kind = open_image(data, name), 'other'
     if form.value_range is None and orientation(image) == 1:
         if image.format == 'JPEG' and image.mode == 'L' and form.channels == 1 and data.endswith(JPEG_END):
@@ -63,6 +63,6 @@ def _band_facts(data, name, form) -> ImageFacts:
         # TensorFlow does not know two channels either.
         elif is_plain_png(image, data) and data.endswith(PNG_END) and len(image.getbands()) == form.channels != 2:
             kind = 'png8'
-    return ImageFacts(height, width, kind)
+    return ImageInfo(height, width, kind)
 
 

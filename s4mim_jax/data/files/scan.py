@@ -1,6 +1,6 @@
-"""The walk over a dataset's files before training: in threads, with progress, paid for once.
+"""The scan of a dataset's files before training: in threads, with progress, paid for once.
 
-The cache holds facts of files (size, kind, values), never verdicts: those depend on the config.
+The cache holds what files are (size, kind, values), never verdicts: those depend on the config.
 """
 
 import json
@@ -10,17 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data.files.facts import ImageFacts, image_facts
-from s4mim_jax.data.files.mask_facts import MaskFacts, mask_facts
+from s4mim_jax.data.files.image_info import ImageInfo, image_info
+from s4mim_jax.data.files.mask_info import MaskInfo, mask_info
 from s4mim_jax.data.files.pixel_format import PLAIN, PixelFormat
 from s4mim_jax.data.progress import Progress
 
-FORMAT = 2  # of the cache file; raise it when facts change their meaning
+FORMAT = 2  # of the cache file; raise it when their entries change their meaning
 CACHE_FILE = 'files.json'
-_READERS = {'image': (image_facts, ImageFacts), 'mask': (mask_facts, MaskFacts)}
+_READERS = {'image': (image_info, ImageInfo), 'mask': (mask_info, MaskInfo)}
 
 
-def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *, base: str,
+def scan_files(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *, base: str,
          cache_dir: str | None, stamp: Callable[[str], list[int]] | None = None,
          pixels: PixelFormat = PLAIN) -> tuple[dict, dict[str, str]]:
     """Facts of files.
@@ -34,12 +34,12 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
       pixels: how images are read, see `images`. Facts of masks do not depend on the config.
 
     Returns:
-      facts {path: ImageFacts | MaskFacts} and errors {path: message of its InputError}.
+      info {path: ImageInfo | MaskInfo} and errors {path: message of its InputError}.
     """
     paths = list(dict.fromkeys(paths))
     stamps = {path: (stamp or _stamp)(path) for _, path in paths} if cache_dir else {}
     cached = _load(cache_dir)
-    facts, errors, fresh, todo = {}, {}, {}, []
+    info, errors, fresh, todo = {}, {}, {}, []
     # Facts depend on how an image is read: every way has entries of its own.
     reading = {'image': pixels, 'mask': None}
     entry = {'image': 'image' if pixels.plain else f'image {pixels.channels} {pixels.value_range}', 'mask': 'mask'}
@@ -48,7 +48,7 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
         if known is None:
             todo.append((kind, path))
         else:
-            facts[path] = known
+            info[path] = known
 
     def read(item):
         kind, path = item
@@ -64,15 +64,15 @@ def walk(paths: Iterable[tuple[str, str]], read_bytes: Callable[[str], bytes], *
             if isinstance(result, InputError):
                 errors[path] = str(result)
             else:
-                facts[path] = result
+                info[path] = result
                 if stamps.get(path):
                     fresh[f'{entry[kind]}:{_key(path, base)}'] = [stamps[path], astuple(result)]
             progress.count()
-    finally:  # an interrupted walk keeps what it has
+    finally:  # an interrupted scan keeps what it has
         pool.shutdown(cancel_futures=True)
         if fresh:
             _save(cache_dir, {**cached, **fresh})
-    return facts, errors
+    return info, errors
 
 
 def _key(path: str, base: str) -> str:
@@ -89,7 +89,7 @@ def _stamp(path: str) -> list[int] | None:
 
 
 def _from_cache(cached: dict, kind: str, key: str, stamp: list[int] | None):
-    """The facts, or None if unknown, stale or not what this version writes."""
+    """The entry, or None if unknown, stale or not what this version writes."""
     try:
         known, values = cached[key]
         if stamp is None or known != stamp:

@@ -10,7 +10,7 @@ from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.check.surprises import surprises
 from s4mim_jax.data.files.mask_colors import unpacked
-from s4mim_jax.data.files.walk import walk
+from s4mim_jax.data.files.scan import scan_files
 from s4mim_jax.data.mask_reading import labels_of, numbers_of, unknown_colors, unknown_values
 from s4mim_jax.data.source import Sample, Source
 
@@ -18,13 +18,13 @@ _FROM_SOURCE = object()
 
 
 @dataclass(frozen=True)
-class Row:
+class SampleRow:
     """What the pipeline needs to know of a sample.
 
     Attributes:
       height, width: pixels, after the EXIF orientation.
-      kind: 'jpeg', 'png8' or 'other', see `facts.ImageFacts`.
-      mask_kind: 'gray8' or 'other', see `facts.MaskFacts`; '' = no mask.
+      kind: 'jpeg', 'png8' or 'other', see `ImageInfo`.
+      mask_kind: 'gray8' or 'other', see `MaskInfo`; '' = no mask.
       classes: class ids that occur in the mask, ascending, without ignore.
     """
 
@@ -36,28 +36,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of samples: `table[sample]`."""
+class SampleTable:
+    """What is known of each sample: `table[sample]`."""
 
-    rows: dict[str, Row]  # by Sample.image
+    rows: dict[str, SampleRow]  # by Sample.image
 
-    def __getitem__(self, sample: Sample) -> Row:
+    def __getitem__(self, sample: Sample) -> SampleRow:
         return self.rows[sample.image]
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
-def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_SOURCE) -> Table:
+def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_SOURCE) -> SampleTable:
     """Looks at every file of the samples; masks are decoded, images where their end looks wrong.
 
     Args:
       source: where they come from.
       samples: any of its samples; those without a mask are checked as images.
-      cache_dir: where to keep the facts; default `source.cache_dir`, None = nowhere.
+      cache_dir: where to keep what is found; default `source.cache_dir`, None = nowhere.
 
     Returns:
-      a Table with a row for each sample.
+      a SampleTable with a row for each sample.
 
     Raises:
       InputError: an image or mask is missing, truncated or no image; masks that have no one meaning, see
@@ -67,29 +67,29 @@ def check_samples(source: Source, samples: Iterable[Sample], *, cache_dir=_FROM_
     samples = list(dict.fromkeys(samples))
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     paths = [('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask]
-    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp,
+    info, errors = scan_files(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp,
                          pixels=source.pixels)
     _report(list(errors.values()), 'files cannot be used')
 
     labeled = [s for s in samples if s.mask]
-    _report([message for s in labeled if (message := size_problem(s, facts[s.image], facts[s.mask]))],
+    _report([message for s in labeled if (message := size_problem(s, info[s.image], info[s.mask]))],
             'masks differ from their image in size')
-    problems = source.masks.settle(source, {s.mask: facts[s.mask] for s in labeled})
+    problems = source.masks.settle(source, {s.mask: info[s.mask] for s in labeled})
     _report(list(problems.values()), 'masks cannot be read in one way')
-    _require_known_colors(source, labeled, facts)
-    _require_classes(source, labeled, facts)
-    refuse_only_ignore(source, labeled, facts, cache_dir=cache)
+    _require_known_colors(source, labeled, info)
+    _require_classes(source, labeled, info)
+    refuse_only_ignore(source, labeled, info, cache_dir=cache)
     rows = {}
     for sample in samples:
-        image, mask = facts[sample.image], facts.get(sample.mask)
+        image, mask = info[sample.image], info.get(sample.mask)
         present = set(labels_of(source, source.masks.reading, mask)) - {IGNORE} if mask else ()
-        rows[sample.image] = Row(image.height, image.width, image.kind, mask.kind if mask else '',
+        rows[sample.image] = SampleRow(image.height, image.width, image.kind, mask.kind if mask else '',
                                  tuple(sorted(present)))
-    return Table(rows)
+    return SampleTable(rows)
 
 
 def size_problem(sample: Sample, image, mask) -> str:
-    """What is wrong with the sizes of an image and its mask, by their facts; '' if nothing is."""
+    """What is wrong with the sizes of an image and its mask, by their info; '' if nothing is."""
     if _size(image) == _size(mask):
         return ''
     stored = (image.width, image.height) if image.turned >= 5 else (image.height, image.width)
@@ -111,13 +111,13 @@ def mask_values(source: Source, samples: Iterable[Sample]) -> set[int]:
       InputError: a mask is missing, truncated, or no mask; or the masks have no one meaning.
     """
     paths = [('mask', s.mask) for s in samples if s.mask]
-    facts, errors = walk(paths, source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp)
+    info, errors = scan_files(paths, source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp)
     _report(list(errors.values()), 'masks cannot be used')
-    _report(list(source.masks.settle(source, facts).values()), 'masks cannot be read in one way')
-    return {label for mask in facts.values() for label in labels_of(source, source.masks.reading, mask)}
+    _report(list(source.masks.settle(source, info).values()), 'masks cannot be read in one way')
+    return {label for mask in info.values() for label in labels_of(source, source.masks.reading, mask)}
 
 
-def label_notes(source: Source, labeled: Iterable[Sample], table: Table) -> list[str]:
+def label_notes(source: Source, labeled: Iterable[Sample], table: SampleTable) -> list[str]:
     """Lines for the start of training: how masks are read, where not as plain numbers, and what no label shows."""
     labeled = list(labeled)
     notes = source.masks.notes(source) + surprises(source, labeled)
@@ -130,11 +130,11 @@ def label_notes(source: Source, labeled: Iterable[Sample], table: Table) -> list
     return notes
 
 
-def _require_known_colors(source: Source, samples: list[Sample], facts: dict) -> None:
+def _require_known_colors(source: Source, samples: list[Sample], info: dict) -> None:
     """Names the unknown colours of all colour masks, the most frequent first, with counts and a file each."""
     found: dict[int, list] = {}
     for mask in dict.fromkeys(s.mask for s in samples):
-        for code, count in unknown_colors(source, source.masks.reading, facts[mask]):
+        for code, count in unknown_colors(source, source.masks.reading, info[mask]):
             entry = found.setdefault(code, [0, 0, mask])
             entry[0], entry[1] = entry[0] + count, entry[1] + 1
     if not found:
@@ -147,9 +147,9 @@ def _require_known_colors(source: Source, samples: list[Sample], facts: dict) ->
                      'valid: the colours of classes.txt; a line `255 void r g b` names one to ignore')
 
 
-def _require_classes(source: Source, samples: list[Sample], facts: dict) -> None:
+def _require_classes(source: Source, samples: list[Sample], info: dict) -> None:
     count = source.num_classes
-    bad = {s.mask: v for s in samples if (v := unknown_values(source, source.masks.reading, facts[s.mask]))}
+    bad = {s.mask: v for s in samples if (v := unknown_values(source, source.masks.reading, info[s.mask]))}
     valid = f'valid: {valid_values(source)}; --config.data.label_map maps other values'
     _report([f'{path}: mask values {_some(values)} are outside the {count} classes\n{valid}'
              for path, values in bad.items()], 'masks hold values outside the classes')
@@ -168,19 +168,19 @@ def ranges(values: list[int]) -> str:
     return ', '.join(str(a) if a == b else f'{a}..{b}' for a, b in zip(starts, ends))
 
 
-def refuse_only_ignore(source: Source, samples: list[Sample], facts: dict, *, cache_dir=_FROM_SOURCE) -> None:
+def refuse_only_ignore(source: Source, samples: list[Sample], info: dict, *, cache_dir=_FROM_SOURCE) -> None:
     """Refuses a dataset of 0 and 255; a few masks, or one split, may well hold background and void alone."""
     cache = source.cache_dir if cache_dir is _FROM_SOURCE else cache_dir
     suspicious = {0, IGNORE}
     if source.masks.reading is None or source.masks.reading.colors:
         return
-    seen = {value for s in samples for value in numbers_of(source, source.masks.reading, facts[s.mask])}
+    seen = {value for s in samples for value in numbers_of(source, source.masks.reading, info[s.mask])}
     if IGNORE not in seen or not seen <= suspicious or source.lookup[IGNORE] != IGNORE:
         return
-    others = {s.mask for split in source.splits.values() for s in split if s.mask} - facts.keys()
+    others = {s.mask for split in source.splits.values() for s in split if s.mask} - info.keys()
     # Files among them that cannot be read are reported when they are asked for.
     paths = [('mask', mask) for mask in sorted(others)]
-    found, _ = walk(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
+    found, _ = scan_files(paths, source.read_bytes, base=source.dir, cache_dir=cache, stamp=source.stamp)
     seen |= {value for mask in found.values() for value in numbers_of(source, source.masks.reading, mask)}
     if seen <= suspicious:
         count = len({s.mask for s in samples}) + len(found)
@@ -201,8 +201,8 @@ def _report(messages: list[str], what: str) -> None:
     raise InputError(message)
 
 
-def _size(facts) -> str:
-    return f'{facts.height}x{facts.width}'
+def _size(info) -> str:
+    return f'{info.height}x{info.width}'
 
 
 def _some(values: list[int]) -> str:

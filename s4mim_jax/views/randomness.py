@@ -1,4 +1,4 @@
-"""Randomness as a table of names.
+"""The randomness of a step, as named streams.
 
 A key is the constant root (the seed) folded by a stream's name, the step and the example's global
 index. Nothing has to be stored in a checkpoint, adding a stream changes no other, and an example
@@ -19,7 +19,7 @@ def stream(seed, name: str, step) -> jax.Array:
     return jax.random.fold_in(key, step)
 
 
-class Draws(NamedTuple):
+class StepRandomness(NamedTuple):
     """All randomness of one step: seed and step (updates completed), Python or traced integers.
 
     The seed is a value of the compiled step, not a part of it: runs of several seeds share a program.

@@ -9,7 +9,7 @@ from configs import folder
 from s4mim_jax.config import base
 from s4mim_jax.config.encoder_sizes import takes_padding
 from s4mim_jax.data.files.pixel_format import PixelFormat
-from s4mim_jax.data.shape_plan import FEW, SHAPES, Shapes, pixels, plan_shapes
+from s4mim_jax.data.shape_buckets import FEW, SHAPES, ShapeBuckets, bucket_shapes, pixels
 from s4mim_jax.evaluation.evaluator import evaluate
 from s4mim_jax.evaluation.inference import Protocol
 from s4mim_jax.models import extent
@@ -30,23 +30,23 @@ def holds(shape, size):
 
 
 def test_a_hundred_sizes_need_few_shapes_and_little_more_work():
-    found = plan_shapes(sizes(100))
+    found = bucket_shapes(sizes(100))
     assert len(set(found.values())) <= SHAPES
     assert all(holds(shape, size) for size, shape in found.items())
     assert sum(map(pixels, found.values())) < 1.7 * sum(map(pixels, found))
-    assert plan_shapes(sizes(100)[::-1]) == found  # whatever the order
+    assert bucket_shapes(sizes(100)[::-1]) == found  # whatever the order
 
 
 def test_few_sizes_stay_as_they_are_and_a_rare_one_costs_no_program():
-    assert plan_shapes([(10, 20)] * 5 + [(30, 40), (50, 60)]) == {s: s for s in ((10, 20), (30, 40), (50, 60))}
+    assert bucket_shapes([(10, 20)] * 5 + [(30, 40), (50, 60)]) == {s: s for s in ((10, 20), (30, 40), (50, 60))}
     many = [(300, 400)] * 500 + [(400, 300)] * 500 + [(290, 400), (400, 290)]
-    found = plan_shapes(many)
+    found = bucket_shapes(many)
     assert found[290, 400] == found[300, 400] == (300, 400) and found[400, 290] == (400, 300)
 
 
 def test_shapes_of_several_pairs_hold_each_of_them():
     vectors = [(64, 64, *own) for own in sizes(50)]
-    found = plan_shapes(vectors)
+    found = bucket_shapes(vectors)
     assert {shape[:2] for shape in found.values()} == {(64, 64)} and len(set(found.values())) <= SHAPES
     assert all(holds(shape, size) for size, shape in found.items())
 
@@ -56,18 +56,18 @@ def test_sizes_that_come_one_by_one_need_few_shapes_too(order):
     drawn = sizes(200, seed=1)
     if order != 'as drawn':
         drawn.sort(key=pixels, reverse=order == 'shrinking')
-    shapes = Shapes()
+    shapes = ShapeBuckets()
     given = {size: shapes.shape(size) for size in drawn}
     assert all(holds(shape, size) for size, shape in given.items()) and len(shapes) <= SHAPES + (order == 'growing')
     assert all(shapes.shape(size) == shape for size, shape in given.items())
-    assert [Shapes().shape(size) for size in drawn[:FEW]] == drawn[:FEW]
+    assert [ShapeBuckets().shape(size) for size in drawn[:FEW]] == drawn[:FEW]
 
 
 def test_what_was_expected_is_planned_once_for_all():
-    shapes, drawn = Shapes(), sizes(100)
+    shapes, drawn = ShapeBuckets(), sizes(100)
     shapes.expect(drawn)
     planned = {size: shapes.shape(size) for size in drawn}
-    assert planned == plan_shapes(drawn) and len(shapes) <= SHAPES
+    assert planned == bucket_shapes(drawn) and len(shapes) <= SHAPES
     shapes.expect(drawn[:3] + sizes(20, seed=5))
     assert {size: shapes.shape(size) for size in drawn} == planned and len(shapes) <= SHAPES + 1
 
@@ -131,7 +131,7 @@ def test_images_of_one_size_share_batches_as_before(compiled):
     ours(images)
     before = len(compiled)
     ours(images)
-    assert len(compiled) == before <= 2 and ours._see.padded.func._cache_size() == 0
+    assert len(compiled) == before <= 2 and ours._network.padded.func._cache_size() == 0
 
 
 def test_sliding_works_off_windows_where_sizes_are_many(compiled):

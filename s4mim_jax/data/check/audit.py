@@ -1,4 +1,4 @@
-"""The walk over a whole dataset that goes on where training's check would stop, and what it finds."""
+"""The audit of a whole dataset: all that is wrong with it, where training's check stops at the first kind of error."""
 
 import hashlib
 import os
@@ -11,10 +11,10 @@ import numpy as np
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
-from s4mim_jax.data.check.table import refuse_only_ignore, size_problem, valid_values
+from s4mim_jax.data.check.sample_checks import refuse_only_ignore, size_problem, valid_values
 from s4mim_jax.data.files.images import decode_image
 from s4mim_jax.data.files.mask_colors import unpacked
-from s4mim_jax.data.files.walk import walk
+from s4mim_jax.data.files.scan import scan_files
 from s4mim_jax.data.mask_reading import labels_of, unknown_colors, unknown_values, usable
 from s4mim_jax.data.progress import Progress
 from s4mim_jax.data.source import Sample, Source
@@ -40,7 +40,7 @@ class Group:
     """Counts over the samples of a group.
 
     Attributes:
-      images, masks: their number. image_kinds, mask_kinds: see `facts`. sizes: (H, W) -> images.
+      images, masks: their number. image_kinds, mask_kinds: see `ImageInfo` and `MaskInfo`. sizes: (H, W) -> images.
       pixels: int64 [C], of each class. shown: int [C], masks in which a class occurs.
       ignored: pixels of label 255; hidden: the transparent ones among them.
     """
@@ -57,7 +57,7 @@ class Group:
 
 
 @dataclass
-class Survey:
+class Audit:
     """groups: by name, in order. same: group -> the group that holds the very same samples."""
 
     groups: dict[str, Group]
@@ -65,7 +65,7 @@ class Survey:
     same: dict[str, str]
 
 
-def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = True) -> Survey:
+def audit(source: Source, groups: Groups, needed: set[str], *, decode: bool = True) -> Audit:
     """Looks at every file of the groups.
 
     Args:
@@ -75,22 +75,22 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
       decode: decode every image and mask. False: no class counts, no copies, and of images the header only.
 
     Returns:
-      a Survey; findings are in the order of their kinds.
+      an Audit; findings are in the order of their kinds.
     """
     names = list(groups)
     firsts = {name: next(first for first in names if groups[first] == groups[name]) for name in names}
     same = {name: first for name, first in firsts.items() if name != first}
     samples = list(dict.fromkeys(s for group in groups.values() for s in group))
     used = {path for name in needed for s in groups.get(name, ()) for path in (s.image, s.mask) if path}
-    facts, errors = walk([('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask],
+    info, errors = scan_files([('image', s.image) for s in samples] + [('mask', s.mask) for s in samples if s.mask],
                          source.read_bytes, base=source.dir, cache_dir=source.cache_dir, stamp=source.stamp,
                          pixels=source.pixels)
     digests = {}
     if decode:
-        digests, broken = _decode(source, list({s.image for s in samples} & facts.keys()))
+        digests, broken = _decode(source, list({s.image for s in samples} & info.keys()))
         errors |= broken
     findings = [Finding('cannot be used', path, message, path in used) for path, message in errors.items()]
-    masks = {s.mask: facts[s.mask] for s in samples if s.mask in facts}
+    masks = {s.mask: info[s.mask] for s in samples if s.mask in info}
     # What training reads decides what the numbers mean; the rest has to fit it.
     for part in ({path: f for path, f in masks.items() if path in used}, masks):
         findings += [Finding('cannot be used' if masks[path].form == 'color' and not usable(source.colors) else
@@ -98,24 +98,24 @@ def survey(source: Source, groups: Groups, needed: set[str], *, decode: bool = T
                      for path, message in source.masks.settle(source, part).items()
                      if path not in {finding.where for finding in findings}]
     without = {finding.where for finding in findings}
-    findings += _mask_findings(source, [s for s in samples if s.mask not in without], facts, used)
-    findings += _turned(samples, facts, used)
-    labeled = [s for name in needed for s in groups.get(name, ()) if s.mask in facts]
+    findings += _mask_findings(source, [s for s in samples if s.mask not in without], info, used)
+    findings += _turned(samples, info, used)
+    labeled = [s for name in needed for s in groups.get(name, ()) if s.mask in info]
     try:
-        refuse_only_ignore(source, list(dict.fromkeys(labeled)), facts)
+        refuse_only_ignore(source, list(dict.fromkeys(labeled)), info)
     except InputError as error:
         findings.append(Finding('one class alone', source.dir, str(error), True))
     findings += _shared(groups, same) + _copies(groups, digests)
-    counts = {name: _count(source, group, facts, decode) for name, group in groups.items() if name not in same}
+    counts = {name: _count(source, group, info, decode) for name, group in groups.items() if name not in same}
     findings += _class_findings(source, counts, same)
-    return Survey(counts, findings, same)
+    return Audit(counts, findings, same)
 
 
 def _decode(source, paths):
     """sha256 of images {path: digest}, and messages of what is broken {path: message}."""
     digests, errors = {}, {}
 
-    def look(path):
+    def decode(path):
         try:
             data = source.read_bytes(path)
             decode_image(data, path, source.pixels)
@@ -126,7 +126,7 @@ def _decode(source, paths):
     progress = Progress('decoding files', len(paths))
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
-        for path, found in zip(paths, pool.map(look, paths)):
+        for path, found in zip(paths, pool.map(decode, paths)):
             if isinstance(found, InputError):
                 errors[path] = str(found)
             else:
@@ -137,11 +137,11 @@ def _decode(source, paths):
     return digests, errors
 
 
-def _mask_findings(source, samples, facts, used) -> list[Finding]:
+def _mask_findings(source, samples, info, used) -> list[Finding]:
     """Masks of another size than their image, of unknown colours, and of values outside the classes."""
     findings, reading = [], source.masks.reading
     for sample in samples:
-        mask, image = facts.get(sample.mask), facts.get(sample.image)
+        mask, image = info.get(sample.mask), info.get(sample.image)
         if mask and image and (message := size_problem(sample, image, mask)):
             kind = UNTURNED if 'EXIF' in message else 'another size than the image'
             findings.append(Finding(kind, sample.mask, message, sample.mask in used))
@@ -156,11 +156,11 @@ def _mask_findings(source, samples, facts, used) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.kind)
 
 
-def _turned(samples, facts, used) -> list[Finding]:
+def _turned(samples, info, used) -> list[Finding]:
     """Images that EXIF turns where nothing says that their mask is turned too, and the size does not tell."""
     findings = []
     for sample in samples:
-        image, mask = facts.get(sample.image), facts.get(sample.mask)
+        image, mask = info.get(sample.image), info.get(sample.mask)
         if image and mask and image.turned != mask.turned and (
                 image.turned < 5 or image.height == image.width) and not size_problem(sample, image, mask):
             findings.append(Finding(TURNED, sample.mask, f'{sample.mask}: no orientation; its image {sample.image} is '
@@ -197,14 +197,14 @@ def _copies(groups: Groups, digests) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.kind)
 
 
-def _count(source, group, facts, pixels: bool) -> Group:
+def _count(source, group, info, pixels: bool) -> Group:
     counts, size = Group(images=len(group), masks=sum(s.mask is not None for s in group)), source.num_classes
     totals, shown = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for sample in group:
-        if image := facts.get(sample.image):
+        if image := info.get(sample.image):
             counts.sizes[image.height, image.width] += 1
             counts.image_kinds[image.kind] += 1
-        if mask := facts.get(sample.mask):
+        if mask := info.get(sample.mask):
             counts.mask_kinds[mask.kind] += 1
             ids = [label if label >= 0 else WRONG for label in labels_of(source, source.masks.reading, mask)]
             np.add.at(totals, ids, mask.counts)

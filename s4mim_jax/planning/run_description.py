@@ -11,7 +11,7 @@ from s4mim_jax.training.optimizer import base_learning_rate
 from s4mim_jax.training.state import abstract_state
 
 
-def run_facts(config, dataset: Dataset, mesh, hosts: int) -> dict:
+def run_description(config, dataset: Dataset, mesh, hosts: int) -> dict:
     """Parameters, passes, batch, learning rate, schedule, input and state, as the JSON of a plan holds them.
 
     Args:
@@ -25,7 +25,7 @@ def run_facts(config, dataset: Dataset, mesh, hosts: int) -> dict:
                   'num_classes': dataset.num_classes, 'crop': list(config.data.crop)},
         'precision': config.precision, 'partition': config.partition, 'mesh': dict(mesh.shape),
         'parameters': _parameters(state.params),
-        'passes': passes.table(config),
+        'passes': passes.pass_costs(config),
         'batch': _batch(config, devices),
         'learning_rate': _learning_rate(config),
         'schedule': _schedule(config, dataset),
@@ -42,7 +42,7 @@ def _parameters(params) -> dict:
 
 
 def _batch(config, devices: int) -> dict:
-    unlabeled = config.batch.unlabeled if passes.plan(config.method).unlabeled else 0
+    unlabeled = config.batch.unlabeled if passes.passes_of(config.method).unlabeled else 0
     return {'labeled': config.batch.labeled, 'unlabeled': unlabeled, 'accumulate': config.batch.accumulate,
             'labeled_per_device': config.batch.labeled / devices, 'unlabeled_per_device': unlabeled / devices,
             'reference': config.optimizer.reference_batch}
@@ -56,7 +56,7 @@ def _learning_rate(config) -> dict:
 
 def _schedule(config, dataset: Dataset) -> dict:
     """Steps, epochs, and the steps that see as many images as total_steps do at the recipe's batch."""
-    seen = config.batch.unlabeled if passes.plan(config.method).unlabeled else config.batch.labeled
+    seen = config.batch.unlabeled if passes.passes_of(config.method).unlabeled else config.batch.labeled
     same = math.ceil(config.total_steps * config.optimizer.reference_batch / config.batch.labeled)
     return {'total_steps': config.total_steps, 'images': dataset.images,
             'epochs': config.total_steps * seen / dataset.images if dataset.images else None,

@@ -1,4 +1,4 @@
-"""What the walk keeps of a mask: enough to say what its numbers and colours mean, whatever the config."""
+"""What the scan keeps of a mask: enough to say what its numbers and colours mean, whatever the config."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ KEPT = 1024  # colours of a mask, the most frequent; no table has as many, so un
 
 
 @dataclass(frozen=True)
-class MaskFacts:
+class MaskInfo:
     """Size in pixels, upright, and what the visible pixels hold.
 
     Attributes:
@@ -43,27 +43,27 @@ class MaskFacts:
         return tuple(v * 255 // (2 ** self.bits - 1) if self.bits < 8 else v for v in self.values)
 
 
-def mask_facts(data: bytes, name: str, how=None) -> MaskFacts:
-    """Facts from the decoded pixels.
+def mask_info(data: bytes, name: str, how=None) -> MaskInfo:
+    """Decodes a mask and counts its values.
 
     Raises:
       InputError: as `read_mask`.
     """
-    return facts_of(read_mask(data, name))
+    return info_of(read_mask(data, name))
 
 
-def facts_of(mask: StoredMask) -> MaskFacts:
-    """Facts of a mask that is decoded."""
+def info_of(mask: StoredMask) -> MaskInfo:
+    """Counts the values of a mask that is decoded."""
     visible = slice(None) if mask.hidden is None else ~mask.hidden.ravel()
     hidden = 0 if mask.hidden is None else int(mask.hidden.sum())
     kind = 'gray8' if mask.plain and mask.turned == 1 else 'other'
     if mask.numbers is None:
         codes, counts = _colors(packed(mask.rgb).ravel()[visible])
-        return MaskFacts(*mask.shape, kind, (), mask.form, mask.bits, codes, counts, hidden, mask.turned)
+        return MaskInfo(*mask.shape, kind, (), mask.form, mask.bits, codes, counts, hidden, mask.turned)
     counts = np.bincount(mask.numbers.ravel()[visible], minlength=256)
     values = np.flatnonzero(counts)
     colors = packed(mask.palette[values]).tolist() if mask.form == 'palette' else ()
-    return MaskFacts(*mask.shape, kind, tuple(values.tolist()), mask.form, mask.bits, tuple(colors),
+    return MaskInfo(*mask.shape, kind, tuple(values.tolist()), mask.form, mask.bits, tuple(colors),
                      tuple(counts[values].tolist()), hidden, mask.turned)
 
 

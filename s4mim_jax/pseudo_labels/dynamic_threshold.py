@@ -1,4 +1,4 @@
-"""Dynamic partition: which share of the pixels is trusted at a time (S4MC, arXiv 2308.13900)."""
+"""The dynamic threshold: which share of the pixels is trusted at a time (S4MC, arXiv 2308.13900)."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def partition_threshold(margins: jax.Array, valid: jax.Array, alpha, scope: str 
       InputError: unknown scope.
     """
     if scope not in SCOPES:
-        raise InputError(f'scope {scope!r} of the partition threshold: valid are {", ".join(SCOPES)}')
+        raise InputError(f'scope {scope!r} of the dynamic threshold: valid are {", ".join(SCOPES)}')
     # Flat, because one long axis is counted twice as fast as three.
     shape = (-1,) if scope == 'global' else (margins.shape[0], -1)
     margins, valid = margins.reshape(shape), valid.reshape(shape)

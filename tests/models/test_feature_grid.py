@@ -7,8 +7,8 @@ import pytest
 import tiny
 
 from s4mim_jax.models import build_model
+from s4mim_jax.models.feature_grid import FeatureGrid, feature_grid
 from s4mim_jax.models.pixel_decoder import pixel_shuffle
-from s4mim_jax.models.positions import Positions, encoder_positions
 
 DRAW = np.random.default_rng(0)
 
@@ -16,7 +16,7 @@ DRAW = np.random.default_rng(0)
 @pytest.mark.parametrize('side,stride', [(64, 16), (65, 16), (321, 16), (320, 16), (100, 8), (518, 14), (5, 16)])
 @pytest.mark.parametrize('align', [False, True])
 def test_every_pixel_has_a_position_of_at_most_a_stride(side, stride, align):
-    of_pixels = Positions(stride, align).of_pixels(side)
+    of_pixels = FeatureGrid(stride, align).of_pixels(side)
     assert of_pixels[0] == 0 and of_pixels[-1] == -(-side // stride) - 1
     assert set(np.diff(of_pixels)) <= {0, 1}
     inner = np.bincount(of_pixels)[1:-1]
@@ -34,14 +34,14 @@ def test_as_many_positions_as_the_encoder_has(size):
     model, image = build_model(config, 3), jnp.zeros((1, *size, 3))
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
     last = jax.eval_shape(lambda v: model.apply(v, image, train=False), variables).features[-1]
-    positions = encoder_positions(config.model)
+    positions = feature_grid(config.model)
     assert last.shape[1:3] == tuple(positions.of_pixels(side)[-1] + 1 for side in size)
     assert last.shape[1:3] == positions.at_centres(jnp.zeros((1, *size))).shape[1:3]
 
 
 @pytest.mark.parametrize('align,size', [(False, (24, 32)), (True, (25, 33)), (True, (24, 30)), (False, (21, 30))])
 def test_maps_go_there_and_back(align, size):
-    positions = Positions(8, align)
+    positions = FeatureGrid(8, align)
     rows, columns = map(positions.of_pixels, size)
     coarse = DRAW.integers(0, 100, (2, rows[-1] + 1, columns[-1] + 1))
     fine = coarse[:, rows][:, :, columns]

@@ -1,4 +1,4 @@
-"""Which pixels a position of the encoder's last map stands for (ours)."""
+"""The grid of the encoder's last map laid over the image: which pixels belong to each of its positions (ours)."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from jax import lax
 from s4mim_jax.config.encoder_sizes import feature_stride
 
 
-class Positions(NamedTuple):
-    """Squares of pixels, by which masks, labels, visibility and the pixel decoder's output go alike.
+class FeatureGrid(NamedTuple):
+    """The image cut into squares of `stride` pixels, one for each position of the encoder's last map.
 
-    Position i is the square of `stride` pixels that begins at pixel stride * i; where the network resizes with
-    aligned corners, position i lies on that pixel and its square is centred there. At the border squares are cut off.
+    Masks, labels, visibility and the output of the pixel decoder all use these squares. The square of position i begins
+    at pixel stride * i; with `align_corners` it is centred on that pixel. At the border squares are cut off.
     """
 
     stride: int
@@ -62,6 +62,6 @@ class Positions(NamedTuple):
         return (np.arange(of_pixels[-1] + 1)[:, None] == of_pixels).astype(np.float32)
 
 
-def encoder_positions(model_config) -> Positions:
-    """Those of the last map of config.model's encoder."""
-    return Positions(feature_stride(model_config), model_config.align_corners)
+def feature_grid(model_config) -> FeatureGrid:
+    """The grid of the last map of config.model's encoder."""
+    return FeatureGrid(feature_stride(model_config), model_config.align_corners)
