@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ('model.encoder=resnet18', 'model.stem=7x7', 'model.width=8', 'model.decoder_width=8', 'model.low_level_width=4',
         'model.aspp_rates=(1,2,3)', 'data.crop=(32,32)', 'data.resize=(32,48)', 'batch.labeled=8', 'batch.unlabeled=8',
         'eval.multiple=1', 'model.output_stride=8', 'eval.batch=4', 'log.images=0', 'optimizer.name=sgd',
-        'optimizer.reference_batch=8')
+        'optimizer.reference_batch=8', 'views.jitter_probability=0.0', 'views.blur_probability=0.0')
 
 
 def free_port() -> int:

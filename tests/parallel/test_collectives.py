@@ -17,6 +17,7 @@ def found(method, partition, **changes):
     config = tiny.config(method, partition=partition, batch=16, crop=(65, 64), model__aspp_rates=(1, 2, 3), **changes)
     if models.build is tiny_network.build:
         config.data.crop, config.model.output_stride, config.model.width = (32, 32), 8, 64
+        config.views.update(jitter_probability=0.0, blur_probability=0.0)
     mesh = make_mesh(config)
     state = create_state(config, tiny.CLASSES, mesh)
     step = make_train_step(config, tiny.CLASSES, mesh).lower(state, put_batch(tiny.batch(config), mesh)).compile()

@@ -58,7 +58,8 @@ def ended(starter):
 def arguments(dataset, workdir, *extra, method='unimatch_v2', steps=6):
     return [f'--config={ROOT}/configs/shapes.py:{method}', f'--workdir={workdir}', f'--config.data.dir={dataset}',
             f'--config.total_steps={steps}', '--config.eval.every=3', '--config.checkpoint.every=2', *TINY,
-            '--config.model.output_stride=8', *extra]
+            '--config.model.output_stride=8', '--config.views.jitter_probability=0.0',
+            '--config.views.blur_probability=0.0', *extra]
 
 
 def run(starter, dataset, workdir, *extra, signal_after=None, **kwargs):

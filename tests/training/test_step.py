@@ -16,7 +16,8 @@ from s4mim_jax.views.randomness import StepRandomness
 def small(monkeypatch):
     """`tiny.config` for a network of three convolutions."""
     tiny_network.replace(monkeypatch)
-    return lambda method, **changes: tiny.config(method, crop=(32, 32), model__output_stride=8, **changes)
+    return lambda method, **changes: tiny.config(method, crop=(32, 32), model__output_stride=8,
+                                                 **tiny.NO_JITTER, **changes)
 
 
 def leaves(tree):
@@ -68,6 +69,8 @@ def test_one_and_eight_devices_and_both_partitions_agree(method, monkeypatch):
     if method not in REAL:
         tiny_network.replace(monkeypatch)
         config.data.crop, config.model.output_stride = (32, 32), 8
+    if method in SLOW:
+        config.views.update(jitter_probability=0.0, blur_probability=0.0)
     # No pixel may sit at a threshold, where rounding would decide. S4MC's quantile is the margin of a pixel, so one
     # always does: that devices agree on the quantile is tested in test_partition.py, and here all pixels are kept.
     config.method.tau = 0.0
