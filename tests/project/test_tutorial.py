@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from forked_runs import QUICK_COMPILES
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / 'docs' / 'tutorial.ipynb'
 
@@ -22,10 +21,11 @@ def test_it_runs(monkeypatch):
     pytest.importorskip('ipykernel')
     monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')
     monkeypatch.setenv('PYTHONPATH', str(NOTEBOOK.parents[1]))
-    monkeypatch.setenv('XLA_FLAGS', QUICK_COMPILES)  # without the tests' eight devices
+    monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')  # without the tests' eight devices
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (fit,) = [cell for cell in notebook.cells if 'minutes=2)' in cell.source]
-    fit.source = fit.source.replace('minutes=2)', 'minutes=0.5)')  # every cell runs; how well it learns is not asked
+    for cell in notebook.cells:  # how well it learns is not the subject
+        cell.source = cell.source.replace('minutes=2)', 'minutes=0.3)')
+    assert 'minutes=0.3)' in str(notebook)
     nbclient.NotebookClient(notebook, timeout=900, resources={'metadata': {'path': str(NOTEBOOK.parent)}}).execute()
     pictures = [output for cell in notebook.cells for output in cell.get('outputs', [])
                 if 'image/png' in output.get('data', {})]
