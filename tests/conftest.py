@@ -65,9 +65,9 @@ def pytest_ignore_collect(collection_path, config):
 
 
 # Files that take minutes begin first, so that the workers, each with whole files, end together.
-LONG = ('pairs', 'interrupted_saves', 'gpu_suite', 'step', 'quickstart', 'processes', 'installed', 'tutorial', 'onnx',
-        'padded_images', 'collectives', 'vit_steps', 'train', 'switches', 'predict', 'export', 'import_parity',
-        'dinov3_parity', 'python_api', 'tiled')
+LONG = ('pairs', 'page_commands', 'interrupted_saves', 'gpu_suite', 'installed', 'tutorial', 'step', 'processes', 'fit',
+        'onnx', 'padded_images', 'collectives', 'vit_steps', 'train', 'switches', 'predict', 'export', 'terminal',
+        'import_parity', 'dinov3_parity', 'python_api', 'tiled')
 
 
 def pytest_collection_modifyitems(items):
