@@ -132,11 +132,16 @@ def single(proposal: Proposal, timing: Timing, seconds: float) -> None:
 
 def rhythm(proposal: Proposal, steps: int) -> None:
     """How often a run of so many updates is scored, saved and logged."""
-    proposal.set('eval.every', max(steps // 4, 1), 'four scores on val choose the checkpoint')
-    proposal.set('checkpoint.every', max(steps // 4, 1), 'likewise')
+    proposal.set('eval.every', _quarter(steps), 'four scores on val choose the checkpoint')
+    proposal.set('checkpoint.every', _quarter(steps), 'likewise')
     proposal.set('log.every', max(steps // 40, 1), 'forty lines')
     proposal.set('optimizer.warmup_steps', steps // 20, 'a twentieth of the run, about that of configs/shapes_start.py')
     proposal.set('log.images', 0, 'a program less to compile; the page shows predictions')
+
+
+def _quarter(steps: int) -> int:
+    """Of a run, rounded up: the fourth score is the one at its end, not one a step before it."""
+    return -(-steps // 4)
 
 
 def calibrate(output: Path, state: dict, say) -> None:
@@ -169,8 +174,8 @@ def train(output: Path, state: dict, method: str, say, steps: int | None = None)
     from s4mim_jax.runs.loop import train as run_training
     name = LABELLED_ONLY if method == 'supervised' else method.partition(',')[0]
     steps = steps or state['method_steps']
-    every = max(steps // 4, 1)
-    overrides = [('total_steps', str(steps)), ('eval.every', str(every)), ('checkpoint.every', str(every)),
+    every = str(_quarter(steps))
+    overrides = [('total_steps', str(steps)), ('eval.every', every), ('checkpoint.every', every),
                  ('log.every', str(max(steps // 40, 1))), ('optimizer.warmup_steps', str(steps // 20))]
     if name != LABELLED_ONLY:  # begins where the labelled-only training ended
         overrides += [('model.pretrained', str(output / LABELLED_ONLY))]

@@ -52,3 +52,24 @@ def filtered_cross_entropy(logits: Float[Array, 'B H W C'], target: Target) -> R
     """
     loss = pixel_cross_entropy(logits, jnp.where(target.valid, target.label, IGNORE))
     return Ratio(jnp.sum(loss * target.kept), jnp.sum(target.valid, dtype=jnp.int32))
+
+
+def pseudo_label_loss(forward, logits: jax.Array, target) -> Ratio:
+    """Cross-entropy of the kept pixels against pseudo-labels, divided as `method.selection.normalizer` says.
+
+    valid: by the valid pixels, see `filtered_cross_entropy` (UniMatch, and S4MC's later code). kept: by the kept ones.
+    kept_squared: the mean over the kept ones times valid / kept, as in S4MC's 2023 code, whose filter keeps few pixels
+    at first: what they weigh together then grows and does not shrink with what is left out.
+
+    Args:
+      forward: reads method and, for kept_squared, collectives. logits, target: as in `filtered_cross_entropy`.
+    """
+    normalizer = forward.method.selection.normalizer
+    if normalizer == 'valid':
+        return filtered_cross_entropy(logits, target)
+    total, valid = filtered_cross_entropy(logits, target)
+    kept = jnp.sum(target.kept, dtype=jnp.int32)
+    if normalizer == 'kept_squared':
+        everywhere = forward.collectives.sum((valid, kept))  # the share of the whole batch, not of a device's
+        total = total * (everywhere[0] / jnp.maximum(everywhere[1], 1))
+    return Ratio(total, kept)

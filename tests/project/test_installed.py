@@ -93,7 +93,9 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
         assert f's4mim_jax/configs/{path.relative_to(ROOT / "configs").as_posix()}' in names
     zipfile.ZipFile(wheel).extractall(installed)
     environment = {key: value for key, value in os.environ.items() if not key.startswith('S4MIM')}
-    environment |= {'PYTHONPATH': str(installed), 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}
+    # `shapes` is drawn once, in the folder in which a quickstart of the checkout draws it.
+    environment |= {'PYTHONPATH': str(installed), 'JAX_PLATFORMS': 'cpu', 'S4MIM_DATA': str(ROOT / 'data'),
+                    'XLA_FLAGS': '--xla_backend_optimization_level=0'}
 
     def run(module, *arguments):
         done = subprocess.run([sys.executable, '-m', f's4mim_jax.{module}', *arguments], cwd=work, env=environment,
@@ -107,9 +109,8 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
     where = subprocess.run([sys.executable, '-c', 'import s4mim_jax; print(s4mim_jax.__file__)'], cwd=work,
                            env=environment, capture_output=True, text=True, check=True).stdout
     assert where.startswith(str(installed))
-    run('quickstart', '--output=quick', '--steps=2', *small)
-    scored = list(work.glob('quick/*/eval/test.json'))
-    assert len(scored) == 2 and all(json.loads(path.read_text())['images'] == 256 for path in scored)
+    printed = run('quickstart', '--output=quick', '--steps=2', '--method=maskmatch,masks.w_ratio=0.5', *small)
+    _quickstart(work / 'quick', printed)
     run('train', '--config=configs/shapes.py:fixmatch_ema', '--workdir=run', '--config.total_steps=2', *small)
     Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(work / 'photo.png')
     run('predict', '--workdir=run', '--output=out', 'photo.png')
@@ -121,3 +122,19 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
             Image.fromarray((values * 200 if channels == 3 else values).squeeze()).save(work / f'mine/{kind}/i{i}.png')
     assert 'there is no val' in run('fit', 'mine', '--output=fitted', '--minutes=0.1', '--config.batch.labeled=2')
     assert (work / 'fitted/index.html').exists()
+
+
+def _quickstart(out, printed):
+    """Both runs are trained on the same split and scored, and their pictures and page are there."""
+    runs = sorted(p.name for p in out.iterdir() if (p / 'run.json').exists())
+    assert runs == ['maskmatch', 'supervised']  # named by the method, without its settings
+    records = [json.loads((out / run / 'run.json').read_text()) for run in runs]
+    assert records[0]['split'] == records[1]['split']
+    scores = {run: json.loads((out / run / 'eval' / 'test.json').read_text()) for run in runs}
+    assert all(0 <= s['miou'] <= 1 and s['images'] == 256 and s['step'] == 2 for s in scores.values())
+    table = printed[printed.rindex('test split of shapes'):]
+    assert all(f'{s["miou"]:.4f}' in table for s in scores.values()) and 'gain' in table
+    assert len(list((out / 'predictions').glob('*_overlay.jpg'))) == 8
+    page = (out / 'report' / 'index.html').read_text()
+    assert 'maskmatch' in page and 'supervised' in page
+    assert printed.rstrip().splitlines()[-1].startswith('your own images:  python -m s4mim_jax.fit FOLDER')

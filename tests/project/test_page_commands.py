@@ -20,8 +20,7 @@ COMMANDS = page_commands.collect()
 HERE = 'typed by the slow test below'
 # What a command begins with -> the test that runs it, the longest beginning counts.
 RUN_BY = {
-    './launch/quickstart.sh':
-        'tests/runs/test_quickstart.py::test_quickstart_trains_both_scores_both_and_writes_pictures',
+    './launch/quickstart.sh': 'tests/project/test_installed.py::test_an_installed_wheel_in_an_empty_folder',
     './launch/test.sh': 'tests/launch/test_launch.py::test_setup_and_test_arguments',
     'launch/test.sh': 'tests/launch/test_launch.py::test_setup_and_test_arguments',
     'launch/setup.sh': 'tests/launch/test_launch.py::test_setup_and_test_arguments',

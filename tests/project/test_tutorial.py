@@ -21,8 +21,11 @@ def test_it_runs(monkeypatch):
     pytest.importorskip('ipykernel')
     monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')
     monkeypatch.setenv('PYTHONPATH', str(NOTEBOOK.parents[1]))
-    monkeypatch.delenv('XLA_FLAGS', raising=False)  # the tests' eight devices
+    monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')  # without the tests' eight devices
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:  # how well it learns is not the subject
+        cell.source = cell.source.replace('minutes=2)', 'minutes=0.3)')
+    assert 'minutes=0.3)' in str(notebook)
     nbclient.NotebookClient(notebook, timeout=900, resources={'metadata': {'path': str(NOTEBOOK.parent)}}).execute()
     pictures = [output for cell in notebook.cells for output in cell.get('outputs', [])
                 if 'image/png' in output.get('data', {})]
