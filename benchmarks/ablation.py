@@ -1,7 +1,7 @@
 """Methods against their hosts under equal conditions: same steps, batch, split and initial network, paired seeds.
 
-    python benchmarks/ablation.py --folder=benchmarks/results/evidence ["--only=fixmatch;s4mc"] [--seeds=1] [--list]
-        [--config=configs/shapes_start.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
+    python benchmarks/ablation.py [--first] [--folder=benchmarks/results/evidence] ["--only=fixmatch;s4mc"] [--seeds=1]
+        [--list] [--config=configs/shapes_start.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
 
 What is scored is the last checkpoint, the average of its weights where the method keeps one, on the drawn test images
 of `shapes_large` where the dataset is `shapes`. With --begin every arm of a seed begins with the same network, trained
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import jax
 from ablation_table import write_table
-from arms import ARMS
+from arms import ARMS, FIRST_ROUND
 
 from s4mim_jax.config import command_line
 from s4mim_jax.config.validation import validate
@@ -30,6 +30,7 @@ from s4mim_jax.evaluate import evaluate_run
 from s4mim_jax.runs.loop import train
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'benchmarks' / 'results'
 
 
 def file_of(arm: str, seed: int) -> str:
@@ -44,13 +45,14 @@ def run(arm: str, seed: int, arguments) -> dict:
         begun = arguments.runs / f'begin-seed{seed}'
         train_arm(begun, 'supervised', seed, arguments, [('total_steps', str(arguments.begin))])
         begin = [('model.pretrained', str(begun))]
-    train_arm(workdir, ARMS[arm].argument, seed, arguments, begin)
+    told = arguments.arms[arm]
+    train_arm(workdir, told.argument, seed, arguments, begin)
     scores = {'latest': evaluate_run(workdir, 'latest', split='test', overrides=finer(workdir))}
     jax.clear_caches()  # programs of one arm are of no use to the next; those of its other seeds are on disk
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     config, record = (json.loads((workdir / name).read_text()) for name in ('config.json', 'run.json'))
     train = [line for line in lines if line['split'] == 'train']
-    return {'arm': arm, 'argument': ARMS[arm].argument, 'host': ARMS[arm].host, 'seed': seed,
+    return {'arm': arm, 'argument': told.argument, 'host': told.host, 'seed': seed,
             'config_file': Path(arguments.config).name, 'set': arguments.set, 'begin': arguments.begin, 'test': scores,
             'val_miou': [[line['step'], line['miou']] for line in lines if line['split'] == config['eval']['split']],
             'pseudo_label': {key: train[-1][key] for key in train[-1] if key.startswith('pseudo_label/')},
@@ -93,7 +95,8 @@ def finished(folder: Path) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--folder', type=Path, default=ROOT / 'benchmarks' / 'results' / 'evidence')
+    parser.add_argument('--folder', type=Path, help='of the JSONs, default benchmarks/results/evidence')
+    parser.add_argument('--first', action='store_true', help='the arms of the first round, in history/first_round')
     parser.add_argument('--runs', type=Path, default=ROOT / 'runs' / 'ablation', help='where run folders go')
     parser.add_argument('--config', default='configs/shapes_start.py')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='an override of every run')
@@ -103,21 +106,23 @@ def main() -> None:
     parser.add_argument('--list', action='store_true', help='print what would run and end')
     parser.add_argument('--summarize', action='store_true', help='make the table and the plot from what is there')
     arguments = parser.parse_args()
-    arguments.folder, arguments.runs = arguments.folder.absolute(), arguments.runs.absolute()
-    arms = [name.strip() for name in arguments.only.split(';')] if arguments.only else list(ARMS)
-    unknown = [name for name in arms if name not in ARMS]
+    arguments.arms = every = FIRST_ROUND if arguments.first else ARMS
+    folder = arguments.folder or RESULTS / ('history/first_round' if arguments.first else 'evidence')
+    arguments.folder, arguments.runs = folder.absolute(), arguments.runs.absolute()
+    arms = [name.strip() for name in arguments.only.split(';')] if arguments.only else list(every)
+    unknown = [name for name in arms if name not in every]
     if unknown:
-        sys.exit(f'--only={arguments.only}: unknown arm {unknown[0]!r}\nvalid: {"; ".join(ARMS)}')
+        sys.exit(f'--only={arguments.only}: unknown arm {unknown[0]!r}\nvalid: {"; ".join(every)}')
     # Seed by seed, so that an interrupted benchmark has compared every arm on some seeds.
-    wanted = [(name, seed) for seed in range(max(ARMS[n].seeds for n in arms)) for name in arms
-              if seed < min(ARMS[name].seeds, arguments.seeds or ARMS[name].seeds)]
+    wanted = [(name, seed) for seed in range(max(every[n].seeds for n in arms)) for name in arms
+              if seed < min(every[name].seeds, arguments.seeds or every[name].seeds)]
     left = [pair for pair in wanted if not (arguments.folder / file_of(*pair)).exists()]
     seconds = estimate(left, finished(arguments.folder))
     time_needed = 'how long, the first one will tell' if seconds is None else f'about {seconds / 60:.0f} min'
     print(f'{len(wanted)} runs, {len(left)} of them to do' + (f': {time_needed}' if left else ''), flush=True)
     if arguments.list:
         for name, seed in left:
-            print(f'  {name}, seed {seed}: {arguments.config}:{ARMS[name].argument}')
+            print(f'  {name}, seed {seed}: {arguments.config}:{every[name].argument}')
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     command_line.compilation_cache(str(arguments.runs / 'run'))
@@ -131,7 +136,7 @@ def main() -> None:
         path = arguments.folder / file_of(name, seed)
         path.with_suffix('.part').write_text(json.dumps(result, indent=1) + '\n')
         path.with_suffix('.part').replace(path)
-    write_table(finished(arguments.folder), ARMS, arguments.folder)
+    write_table(finished(arguments.folder), every, arguments.folder)
 
 
 if __name__ == '__main__':

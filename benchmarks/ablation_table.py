@@ -6,11 +6,11 @@ from pathlib import Path
 
 from arms import FOUR
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
-# Two-sided 95 % points of Student's t with 1, 2, ... degrees of freedom.
-T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 CHECKPOINT = 'latest'  # nothing is chosen on a score
-COLUMNS = ('method', 'seeds', 'test mIoU', 'host', 'host, same seeds', 'difference to host, 95 % interval', 'kept')
+COLUMNS = ('method', 'seeds', 'test mIoU', 'host', 'host, same seeds', 'difference to host, 95 % interval',
+           'p, corrected', 'kept')
 
 
 def scores(results: list[dict], checkpoint: str = CHECKPOINT) -> dict[str, dict[int, float]]:
@@ -28,8 +28,29 @@ def paired(arm: dict[int, float], host: dict[int, float]) -> tuple[float, float 
         return None
     n, half = len(differences), None
     if n > 1:
-        half = T95[min(n - 2, len(T95) - 1)] * statistics.stdev(differences) / math.sqrt(n)
+        half = student.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n)
     return statistics.fmean(differences), half, n
+
+
+def p_value(difference: tuple[float, float | None, int]) -> float | None:
+    """Two-sided, of the paired t-test whose 95 % interval `paired` returned; None for one seed."""
+    mean, half, n = difference
+    if half is None:
+        return None
+    if not half:
+        return 1.0 if not mean else 0.0
+    return float(2 * student.sf(abs(mean) / half * student.ppf(0.975, n - 1), n - 1))
+
+
+def holm(values: dict[object, float]) -> dict[object, float]:
+    """p-values corrected for their number (Holm 1979): k-th smallest of m times m - k + 1, never falling, at most 1.
+
+    With every p below .05 after it, the chance that one of the differences is none is below 5 %, all of them together.
+    """
+    corrected, least = {}, 0.0
+    for rank, (name, value) in enumerate(sorted(values.items(), key=lambda item: item[1])):
+        least = corrected[name] = min(1.0, max(least, value * (len(values) - rank)))
+    return corrected
 
 
 def write_table(results: list[dict], arms: dict, folder: Path) -> None:
@@ -39,17 +60,18 @@ def write_table(results: list[dict], arms: dict, folder: Path) -> None:
     and, in a table of its own, beside each of the four methods that it is made of.
     """
     best, parts, drawn = scores(results), [], []
+    corrected = holm(p_values(best, arms))
     for seeds in sorted({arm.seeds for arm in arms.values()}, reverse=True):
         names = [name for name, arm in arms.items() if name in best and arm.seeds == seeds]
         if names:
             parts.append([f'Arms on {seeds} seed{"s" if seeds > 1 else ""}:', '', *header(COLUMNS),
-                          *(row(name, arms[name].host, results) for name in names)])
+                          *(row(name, arms[name].host, results, corrected) for name in names)])
             drawn.append([(name, arms[name].host) for name in names])
     four = [name for name in FOUR if name in best] if 'union' in best else []
     if four:
         parts.append(['The union beside each of the four, on their common seeds:', '',
-                      *header(('method', 'its test mIoU', 'union', 'difference, union - method, 95 % interval')),
-                      *(against(name, best) for name in four)])
+                      *header(('method', 'its test mIoU', 'union', 'difference, union - method, 95 % interval',
+                               'p, corrected')), *(against(name, best, corrected) for name in four)])
         drawn.append([('union', name) for name in four])
     text = '\n\n'.join('\n'.join(part) for part in parts)
     (folder / 'table.md').write_text(text + '\n')
@@ -62,7 +84,15 @@ def header(columns) -> list[str]:
     return ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns)]
 
 
-def row(name: str, host: str | None, results: list[dict]) -> str:
+def p_values(best: dict[str, dict[int, float]], arms: dict) -> dict[tuple[str, str], float]:
+    """(arm, what it is compared with) -> p, of every comparison of the tables that has an interval."""
+    pairs = [(name, arm.host) for name, arm in arms.items()] + [('union', name) for name in FOUR]
+    differences = {(a, b): paired(best[a], best[b]) for a, b in pairs if a in best and b in best}
+    found = {pair: difference and p_value(difference) for pair, difference in differences.items()}
+    return {pair: p for pair, p in found.items() if p is not None}
+
+
+def row(name: str, host: str | None, results: list[dict], corrected: dict) -> str:
     """An arm beside its host, whose mean is over the seeds that both have."""
     best, mine = scores(results), [r for r in results if r['arm'] == name]
     kept = [r['pseudo_label'].get('pseudo_label/kept') for r in mine]
@@ -70,13 +100,22 @@ def row(name: str, host: str | None, results: list[dict]) -> str:
     share = f'{statistics.fmean(shares):.0%}' if shares else '-'
     compared = best.get(host, {})
     return (f'| {name} | {len(mine)} | {spread(best[name])} | {host or "-"} | '
-            f'{mean_on(best[name], compared)} | {interval(paired(best[name], compared))} | {share} |')
+            f'{mean_on(best[name], compared)} | {interval(paired(best[name], compared))} | '
+            f'{probability(corrected.get((name, host)))} | {share} |')
 
 
-def against(name: str, best: dict[str, dict[int, float]]) -> str:
+def against(name: str, best: dict[str, dict[int, float]], corrected: dict) -> str:
     """The union beside a method that is no host of it."""
     union, method = best['union'], best[name]
-    return f'| {name} | {mean_on(union, method)} | {mean_on(method, union)} | {interval(paired(union, method))} |'
+    return (f'| {name} | {mean_on(union, method)} | {mean_on(method, union)} | {interval(paired(union, method))} | '
+            f'{probability(corrected.get(("union", name)))} |')
+
+
+def probability(p: float | None) -> str:
+    """`.034`, `< .001`, `1`; - where there is none."""
+    if p is None:
+        return '-'
+    return '< .001' if p < 0.0005 else '1' if p > 0.9995 else f'{p:.3f}'.lstrip('0')
 
 
 def mean_on(seeds, values: dict[int, float]) -> str:

@@ -121,6 +121,8 @@ KEYS = {
     'method.selection.decay': Key(None, 'rate of exp(-rate * distance); None = weight 1', kind=float, least=0),
     'method.selection.coherence': Key(
         (), 'refinement=coherence: a share a class; () = estimated from the labelled masks'),
+    'method.selection.normalizer': choice('valid', 'of losses on pseudo-labels, see terms/cross_entropy.py',
+                                          'valid', 'kept', 'kept_squared'),
     'method.selection.matched': choice('none', 'controls, see pseudo_labels/selection.py',
                                        'none', 'unrefined', 'single_scale'),
     # Masks of the masked views. Beside these keys each mask of the table of views has its NAME_kind and NAME_ratio.

@@ -1,7 +1,7 @@
 """L_s: strong views must agree with the pseudo-labels of the weak view (FixMatch, UniMatch)."""
 
 from s4mim_jax.config.key import Key
-from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
+from s4mim_jax.terms.cross_entropy import pseudo_label_loss
 from s4mim_jax.terms.ratio import Ratio
 from s4mim_jax.views.table import views_of
 
@@ -21,5 +21,5 @@ def defaults() -> dict[str, Key]:
 
 def loss(forward) -> list[Ratio]:
     """Confidence-filtered cross-entropy: one Ratio of scalars a strong view; the loss is their mean."""
-    return [filtered_cross_entropy(forward.logits[view], forward.targets[view])
+    return [pseudo_label_loss(forward, forward.logits[view], forward.targets[view])
             for view in needs(forward.method)]

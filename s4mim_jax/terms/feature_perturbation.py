@@ -1,7 +1,7 @@
 """L_fp: the weak view with channel dropout on its encoder features (UniMatch, section 3.2)."""
 
 from s4mim_jax.config.key import Key
-from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
+from s4mim_jax.terms.cross_entropy import pseudo_label_loss
 from s4mim_jax.terms.ratio import Ratio
 
 
@@ -20,4 +20,4 @@ def defaults() -> dict[str, Key]:
 
 def loss(forward) -> list[Ratio]:
     """Confidence-filtered cross-entropy of the perturbed features' output against the weak view: a Ratio of scalars."""
-    return [filtered_cross_entropy(forward.logits['w_dropped'], forward.targets['w'])]
+    return [pseudo_label_loss(forward, forward.logits['w_dropped'], forward.targets['w'])]

@@ -5,7 +5,7 @@ the teacher says who sees everything. Our reading: all pixels count, hidden and 
 filter and the normaliser of the host's own consistency.
 """
 
-from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
+from s4mim_jax.terms.cross_entropy import pseudo_label_loss
 from s4mim_jax.terms.masked_pixels import target_of
 from s4mim_jax.terms.ratio import Ratio
 
@@ -18,4 +18,4 @@ def needs(method) -> tuple[str, ...]:
 
 def loss(forward) -> list[Ratio]:
     """Confidence-filtered cross-entropy of the masked copy against the weak view's pseudo-label: a Ratio of scalars."""
-    return [filtered_cross_entropy(forward.logits['w_masked'], target_of(forward, 'w_masked', 'w'))]
+    return [pseudo_label_loss(forward, forward.logits['w_masked'], target_of(forward, 'w_masked', 'w'))]

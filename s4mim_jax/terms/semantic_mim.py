@@ -7,7 +7,7 @@ views still share equally; one side alone has the whole weight.
 """
 
 from s4mim_jax.config.key import Key
-from s4mim_jax.terms.cross_entropy import filtered_cross_entropy
+from s4mim_jax.terms.cross_entropy import pseudo_label_loss
 from s4mim_jax.terms.masked_pixels import label_of, target_of
 from s4mim_jax.terms.ratio import Ratio
 from s4mim_jax.terms.supervised import labeled_cross_entropy
@@ -37,7 +37,7 @@ def loss(forward) -> list[Ratio]:
         if row.side == 'labeled':
             ratio = labeled_cross_entropy(logits, label_of(forward, row.name), forward.method)
         else:
-            ratio = filtered_cross_entropy(logits, target_of(forward, row.name, views.target(row.name)))
+            ratio = pseudo_label_loss(forward, logits, target_of(forward, row.name, views.target(row.name)))
         share = 1 / len(set(sides)) / sides.count(row.side)
         ratios.append(Ratio(ratio.total * (share * len(rows)), ratio.count))
     return ratios

@@ -1,6 +1,7 @@
 """The ablation: every arm can run, the table is that of the committed runs, a finished run is not repeated."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,13 @@ from s4mim_jax.config import command_line
 from s4mim_jax.config.validation import validate
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / 'benchmarks' / 'results' / 'evidence'
+RESULTS = ROOT / 'benchmarks' / 'results'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 import ablation  # noqa: E402
 import ablation_table  # noqa: E402
-from arms import ARMS, Arm  # noqa: E402
+from arms import ARMS, FIRST_ROUND, Arm  # noqa: E402
+
+ROUNDS = {'evidence': ARMS, 'history/first_round': FIRST_ROUND}  # folder of the committed JSONs -> arms
 
 
 def config_of(arm):
@@ -59,22 +62,26 @@ def test_the_quickstart_trains_two_of_the_arms():
     assert quickstart.CONFIG.name == 'shapes_start.py'
 
 
-def committed():
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob('*-seed*.json'))]
+def committed(folder):
+    return [json.loads(path.read_text()) for path in sorted((RESULTS / folder).glob('*-seed*.json'))]
 
 
-def test_the_committed_runs_are_those_of_the_arms():
-    for result in committed():
-        arm = ARMS[result['arm']]
+@pytest.mark.parametrize('folder', ROUNDS)
+def test_the_committed_runs_are_those_of_the_arms(folder):
+    assert committed(folder)
+    for result in committed(folder):
+        arm = ROUNDS[folder][result['arm']]
         assert (result['argument'], result['host'], result['seed'] < arm.seeds) == (arm.argument, arm.host, True)
         assert (result['config_file'], result['set'], result['begin']) == ('shapes_start.py', [], 0)
         assert result['test']['latest']['images'] >= 1024 and result['test']['latest']['step'] == result['steps']
 
 
-def test_the_committed_table_is_that_of_the_committed_runs(tmp_path):
-    ablation_table.write_table(committed(), ARMS, tmp_path)
-    assert (tmp_path / 'table.md').read_bytes() == (RESULTS / 'table.md').read_bytes()
-    assert (tmp_path / 'table.png').exists() == bool(committed())
+@pytest.mark.parametrize('folder', ROUNDS)
+def test_the_committed_table_is_that_of_the_committed_runs(folder, tmp_path):
+    """Mended by: python benchmarks/ablation.py --summarize, with --first that of the first round."""
+    ablation_table.write_table(committed(folder), ROUNDS[folder], tmp_path)
+    assert (tmp_path / 'table.md').read_bytes() == (RESULTS / folder / 'table.md').read_bytes()
+    assert (tmp_path / 'table.png').exists() and (RESULTS / folder / 'table.png').exists()
 
 
 # Arithmetic of the table.
@@ -86,13 +93,30 @@ def result(arm, seed, miou, kept=None, step=0.1):
 
 
 def test_paired_difference_by_hand():
-    """Differences 1, 2, 3: mean 2, deviation 1, t of two degrees of freedom 4.303 -> half width 4.303 / sqrt(3)."""
+    """Differences 1, 2, 3: mean 2, deviation 1, t of two degrees of freedom 4.30265 -> half width 4.30265 / sqrt(3)."""
     mean, half, count = ablation_table.paired({0: 11.0, 1: 22.0, 2: 33.0, 5: 99.0}, {0: 10.0, 1: 20.0, 2: 30.0, 7: 1.0})
-    assert (mean, count) == (2.0, 3) and half == pytest.approx(2.48434, abs=1e-5)
+    assert (mean, count) == (2.0, 3) and half == pytest.approx(2.48414, abs=1e-5)
     assert ablation_table.paired({0: 1.5}, {0: 1.0}) == (0.5, None, 1)
     assert ablation_table.paired({0: 1.5}, {1: 1.0}) is None
     mean, half, _ = ablation_table.paired({0: 1.0, 1: 3.0}, {0: 0.0, 1: 0.0})
-    assert half == pytest.approx(12.706)  # deviation sqrt(2), over sqrt(2)
+    assert half == pytest.approx(12.7062, abs=1e-4)  # deviation sqrt(2), over sqrt(2)
+
+
+def test_p_is_that_of_the_paired_t_test():
+    """t = sqrt(12) of two degrees of freedom: p = 1 - t / sqrt(2 + t^2). An interval that ends at 0 has p = .05."""
+    difference = ablation_table.paired({0: 11.0, 1: 22.0, 2: 33.0}, {0: 10.0, 1: 20.0, 2: 30.0})
+    assert ablation_table.p_value(difference) == pytest.approx(1 - math.sqrt(12 / 14), rel=1e-6)
+    assert ablation_table.p_value((-1.3, 1.3, 4)) == pytest.approx(0.05)
+    assert ablation_table.p_value((0.0, 0.0, 5)) == 1.0 and ablation_table.p_value((2.0, 0.0, 5)) == 0.0
+    assert ablation_table.p_value((1.0, None, 1)) is None
+
+
+def test_p_values_are_corrected_for_their_number():
+    """Holm by hand: .01 x 4, .02 x 3, then .03 x 2 = .06 as the one before, and .5."""
+    corrected = ablation_table.holm({'c': 0.03, 'a': 0.01, 'd': 0.5, 'b': 0.02})
+    assert corrected == pytest.approx({'a': 0.04, 'b': 0.06, 'c': 0.06, 'd': 0.5})
+    assert ablation_table.holm({'a': 0.7, 'b': 0.6}) == {'b': 1.0, 'a': 1.0} and ablation_table.holm({}) == {}
+    assert [*map(ablation_table.probability, (None, 0.0004, 0.0342, 1.0))] == ['-', '< .001', '.034', '1']
 
 
 def cells(line):
@@ -113,12 +137,12 @@ def test_an_arm_on_two_seeds_stands_beside_its_host_on_the_same_two(tmp_path):
         text.split('The union')[1]
     whole, short, beside = ({cells(line)[0]: cells(line) for line in part.splitlines() if line.startswith('|')}
                             for part in (first, second, third))
-    assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', 'supervised', '-', '-', '90%']
+    assert whole['fixmatch'] == ['fixmatch', '5', '44.00 ± 8.94', 'supervised', '-', '-', '-', '90%']
     assert whole['union'][3:6] == ['fixmatch', '44.00', '+0.00 [+0.00, +0.00] (5)']
     # 1 and 2 points: mean 1.5, deviation 1 / sqrt(2), half width 12.706 / 2.
-    assert short['s4mc'] == ['s4mc', '2', '36.50 ± 7.78', 'fixmatch', '35.00', '+1.50 [-4.85, +7.85] (2)', '60%']
+    assert short['s4mc'] == ['s4mc', '2', '36.50 ± 7.78', 'fixmatch', '35.00', '+1.50 [-4.85, +7.85] (2)', '1', '60%']
     # -15, -5, 5, 5, 5: deviation sqrt(80), half width 2.776 * sqrt(16).
-    assert beside['maskmatch'] == ['maskmatch', '45.00', '44.00', '-1.00 [-12.10, +10.10] (5)']
+    assert beside['maskmatch'] == ['maskmatch', '45.00', '44.00', '-1.00 [-12.11, +10.11] (5)', '1']
     assert set(beside) == {'method', '---', 'maskmatch', 's4mc'} and 'supervised' not in whole
 
 
@@ -216,7 +240,8 @@ def test_every_arm_of_a_seed_begins_with_the_same_network(monkeypatch, tmp_path)
     monkeypatch.setattr(ablation, 'evaluate_run', lambda workdir, checkpoint, split, overrides: {
         'miou': 0.4, 'split': split, 'of': dict(overrides)['data.name']})
     monkeypatch.setattr(ablation.jax, 'clear_caches', lambda: None)
-    arguments = SimpleNamespace(runs=tmp_path, begin=7, config=f'{ROOT}/configs/shapes.py', set=['total_steps=5'])
+    arguments = SimpleNamespace(arms=ARMS, runs=tmp_path, begin=7,
+                                config=f'{ROOT}/configs/shapes.py', set=['total_steps=5'])
     found = ablation.run('fixmatch', 3, arguments)
     assert trained == [('begin-seed3', 'supervised', 3, 7, None),
                        ('fixmatch-seed3', 'fixmatch', 3, 5, str(tmp_path / 'begin-seed3'))]

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -256,4 +257,9 @@ def test_the_pages_show_the_tables_of_the_committed_results():
     assert pages.between('ablation') == (results / 'history' / 'ablation' / 'table.md').read_text()
     assert len(pages.between('ablation').splitlines()) > 10
     assert pages.between('evidence') == (results / 'evidence' / 'table.md').read_text()
+    fixmatch = next(row for row in pages.rows('evidence') if row and row[0] == 'fixmatch')
+    mean, low, high = re.match(r'([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]', fixmatch[5]).groups()
+    said = '**{:+.1f} points of mIoU [{:+.1f}, {:+.1f}]**'.format(*map(float, (mean, low, high)))
+    assert said in (ROOT / 'README.md').read_text(), said
+    assert pages.between('first_round') == (results / 'history' / 'first_round' / 'table.md').read_text()
     assert pages.between('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))

@@ -74,6 +74,20 @@ def test_consistency_divides_by_valid_pixels_and_averages_views():
     assert value(terms.TERMS['consistency'].loss(forward)) == pytest.approx(one(LOGITS), rel=1e-5)
 
 
+def test_the_normalizer_of_losses_on_pseudo_labels_by_hand():
+    """Six valid pixels, two kept, of cross-entropy ln 2 each: over 6, over 2, and the last times 6 / 2."""
+    valid = jnp.asarray([True] * 6 + [False] * 2).reshape(1, 2, 4)
+    kept = jnp.asarray([True] * 2 + [False] * 6).reshape(1, 2, 4)
+    target = Target(jnp.zeros((1, 2, 4), jnp.int32), kept, valid, None, None)
+    logits = {'w_dropped': jnp.zeros((1, 2, 4, 2))}
+    for normalizer, expected in (('valid', 2 / 6), ('kept', 1.0), ('kept_squared', 6 / 2)):
+        for told, times in ((target, 1.0), (target._replace(kept=jnp.zeros_like(kept)), 0.0)):
+            forward = SimpleNamespace(logits=logits, targets={'w': told}, collectives=Collectives(),
+                                      method=method('unimatch', selection__normalizer=normalizer))
+            assert value(terms.TERMS['feature_perturbation'].loss(forward)) == pytest.approx(
+                times * expected * np.log(2), rel=1e-6)
+
+
 def test_a_vector_ratio_is_a_mean_over_entries_that_occur():
     ratio = terms.Ratio(jnp.asarray([6.0, 5.0, 0.0]), jnp.asarray([2, 1, 0]))
     assert value([ratio]) == pytest.approx((3.0 + 5.0) / 2)
