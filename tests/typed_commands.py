@@ -55,8 +55,9 @@ class Commands:
 
     def __enter__(self):
         (self.folder / 'docs').symlink_to(ROOT / 'docs')
+        quick = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
         environment = os.environ | {'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '3',
-                                    'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+                                    'XLA_FLAGS': quick}
         self._server = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', SERVER], cwd=self.folder,
                                         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout.readline() == 'ready\n'

@@ -170,12 +170,14 @@ def world(tmp_path_factory):
             shutil.copytree(folder / 'mine/images/test', folder / name)
         shutil.copy(next((folder / 'photos').iterdir()), folder / 'photo.jpg')
         label_exports.labelme(folder / 'my_export')
-        shutil.copy(ROOT / 's4mim_jax/pretrained/files/patterns_resnet18_unet.safetensors', folder / 'SOURCE')
+        start, = (ROOT / 's4mim_jax/pretrained/files').glob('*.safetensors')
+        shutil.copy(start, folder / 'start.safetensors')
         yield folder, run
 
 
 # Words of the pages that stand for something of one's own.
-SIZES = {'--sizes=480x640': '--sizes=96x128', '--platforms=cpu,cuda,tpu': '--platforms=cpu'}
+OWN = {'--sizes=480x640': '--sizes=96x128', '--platforms=cpu,cuda,tpu': '--platforms=cpu',
+       'SOURCE': 'start.safetensors', '--output=FILE': '--output=FILE.safetensors'}
 
 
 MADE = {'README.md': ['check', 'predictions/test_00.png'],
@@ -183,7 +185,7 @@ MADE = {'README.md': ['check', 'predictions/test_00.png'],
         'export.md': ['model/model.json', 'predictions/test_00.png'],
         'label_formats.md': ['my_data/masks', 'pseudo/correct.html'],
         'own_images.md': ['predictions_bands', 'field/field.png', 'runs/second/config.json', 'runs/gray/config.json'],
-        'pretrained_weights.md': ['FILE']}
+        'pretrained_weights.md': ['FILE.safetensors']}
 
 
 @pytest.mark.slow
@@ -199,7 +201,7 @@ def test_the_commands_can_be_typed_one_after_the_other(page, world):
         if not command.module:
             run.shell(command.text) if command.text.startswith('cp ') else run(shlex.split(command.text)[1:])
             continue
-        words = [SIZES.get(word, word) for word in command.words]
+        words = [OWN.get(word, word) for word in command.words]
         if page == 'README.md':  # its images have no masks of 0 and 255
             words = [word.replace('=my_images', '=mine') for word in words]
             words += ['--config.data.label_map=0:0,255:1'] * (command.module in ('train', 'data.check'))
