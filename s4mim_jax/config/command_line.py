@@ -122,6 +122,19 @@ def split_config_flags(argv: list[str]):
     return rest, config_file, overrides
 
 
+def refuse_arguments(positional: list[str]) -> None:
+    """Raises InputError for arguments without a name, of a command that takes none."""
+    if positional:
+        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+
+
+def refuse_config(config_file: str | None, command: str) -> None:
+    """Raises InputError for a config file, of a command that works on a run folder."""
+    if config_file:
+        raise InputError(f'--config={config_file}: {command} takes its config from --workdir; '
+                         'single keys are set by --config.KEY=VALUE')
+
+
 def load_config(text: str | None, overrides: list[tuple[str, str]]):
     """The ConfigDict of `FILE[:ARGUMENT]` with the overrides applied.
 

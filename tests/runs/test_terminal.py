@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from dataset_trees import write_folder
+from forked_runs import QUICK_COMPILES
 
 from s4mim_jax.runs.throughput import Progress
 
@@ -108,7 +109,7 @@ def test_a_training_on_a_terminal(tmp_path):
     text = seen([sys.executable, '-m', 's4mim_jax.train', '--config=configs/folder.py:fixmatch_ema,split=seeded:1/2',
                  f'--config.data.dir={tmp_path / "set"}', f'--workdir={tmp_path / "run"}',
                  *(f'--config.{setting}' for setting in small)],
-                JAX_PLATFORMS='cpu', XLA_FLAGS='--xla_backend_optimization_level=0')
+                JAX_PLATFORMS='cpu', XLA_FLAGS=QUICK_COMPILES)
     lines = screen(text)
     steps = [line for line in lines if re.match(r'step \d+/6', line)]
     assert len(steps) == 1 and steps[0].startswith('step 6/6  loss') and len(steps[0]) < 80 and 'ETA' in steps[0]
