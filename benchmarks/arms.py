@@ -11,7 +11,7 @@ class Arm(NamedTuple):
     seeds: int
 
 
-FULL, SHORT = 3, 1
+FULL, SHORT = 5, 1
 # One average for all, also of the arms of labels alone, which score it: an arm and its host differ in nothing else.
 EMA = 'teacher.kind=ema,teacher.decay=0.99'
 BALANCED = f'{EMA},class_balance=effective'  # chosen on val, three seeds of FixMatch (docs/evidence.md)

@@ -19,6 +19,7 @@ CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid
                'Any key can be overridden: --config.total_steps=200')
 
 _FOLDERS = ('workdir', 'output')  # flags that name a place
+_NATIVE = 'TF_CPP_MIN_LOG_LEVEL'  # of XLA and TensorFlow, read at their first message
 _PATH_KEYS = ('data.dir', 'model.pretrained')
 INTERRUPTED = 130  # the shell's status after Ctrl-C
 
@@ -44,7 +45,8 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
             stream.reconfigure(errors='backslashreplace')
     app.define_help_flags()
     logging.set_verbosity(logging.ERROR)  # Orbax tells its whole life
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # TensorFlow's banner; must be set before its import
+    if os.environ.get(_NATIVE, '1') == '1':  # which JAX sets when it is imported; 0 and 2 are the user's own
+        os.environ[_NATIVE] = '3'  # banners, and alarms of a slow compilation, which we count the seconds of
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     caught = {}
 

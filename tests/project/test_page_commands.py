@@ -1,6 +1,7 @@
 """Every command of every page is valid, and is run by a test or named on docs/commands.md with what it needs."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -169,27 +170,42 @@ def world(tmp_path_factory):
             shutil.copytree(folder / 'mine/images/test', folder / name)
         shutil.copy(next((folder / 'photos').iterdir()), folder / 'photo.jpg')
         label_exports.labelme(folder / 'my_export')
-        shutil.copy(ROOT / 's4mim_jax/pretrained/files/patterns_resnet18_unet.safetensors', folder / 'SOURCE')
+        start, = (ROOT / 's4mim_jax/pretrained/files').glob('*.safetensors')
+        shutil.copy(start, folder / 'start.safetensors')
         yield folder, run
 
 
 # Words of the pages that stand for something of one's own.
-SIZES = {'--sizes=480x640': '--sizes=96x128', '--platforms=cpu,cuda,tpu': '--platforms=cpu'}
+OWN = {'--sizes=480x640': '--sizes=96x128', '--platforms=cpu,cuda,tpu': '--platforms=cpu',
+       'SOURCE': 'start.safetensors', '--output=FILE': '--output=FILE.safetensors'}
+
+
+MADE = {'README.md': ['check', 'predictions/test_00.png'],
+        'training.md': ['predictions/photo.png', 'report/index.html'],
+        'export.md': ['model/model.json', 'predictions/test_00.png'],
+        'label_formats.md': ['my_data/masks', 'pseudo/correct.html'],
+        'own_images.md': ['predictions_bands', 'field/field.png', 'runs/second/config.json', 'runs/gray/config.json'],
+        'pretrained_weights.md': ['FILE.safetensors']}
 
 
 @pytest.mark.slow
-def test_the_commands_can_be_typed_one_after_the_other(world):
+@pytest.mark.parametrize('page', ORDER)
+def test_the_commands_can_be_typed_one_after_the_other(page, world):
     """README first, then the pages that go on where it ends; each in the folder that the ones before it have left."""
     folder, run = world
+    for name in ('pseudo', 'predictions'):  # predictions never replace others
+        shutil.rmtree(folder / name, ignore_errors=True)
     for command in typed():
-        if command.text.startswith('cp '):
-            run.shell(command.text)
+        if command.page != page:
             continue
-        words = [SIZES.get(word, word) for word in command.words]
-        if command.page == 'README.md':  # its images have no masks of 0 and 255
+        if not command.module:
+            run.shell(command.text) if command.text.startswith('cp ') else run(shlex.split(command.text)[1:])
+            continue
+        words = [OWN.get(word, word) for word in command.words]
+        if page == 'README.md':  # its images have no masks of 0 and 255
             words = [word.replace('=my_images', '=mine') for word in words]
-            words += ['--config.data.label_map=0:0,255:1'] if command.module in ('train', 'data.check') else []
-        if command.page == 'training.md' and command.module == 'train':
+            words += ['--config.data.label_map=0:0,255:1'] * (command.module in ('train', 'data.check'))
+        if page == 'training.md' and command.module == 'train':
             words += ['--config.data.name=folder', '--config.data.dir=mine', '--config.data.label_map=0:0,255:1',
                       '--config.data.split=all']
         if command.module == 'train':
@@ -199,6 +215,4 @@ def test_the_commands_can_be_typed_one_after_the_other(world):
                 if not (folder / name).exists():
                     shutil.copytree(folder / 'runs/fixmatch', folder / name)
         run(['-m', f's4mim_jax.{command.module}', *words])
-    made = ['check', 'predictions/photo.png', 'report/index.html', 'model/model.json', 'my_data/masks', 'pseudo',
-            'predictions_bands', 'field/field.png', 'runs/second/config.json', 'FILE']
-    assert [name for name in made if not (folder / name).exists()] == []
+    assert [name for name in MADE[page] if not (folder / name).exists()] == []
