@@ -48,7 +48,9 @@ tiny=(--set model.width=8 --set model.decoder_width=8 --set model.low_level_widt
 if [ -n "${SMOKE:-}" ]; then
   export JAX_PLATFORMS=cpu XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
   recipe=configs/shapes.py factor=8 rounds=1 seconds=1 batch=4
-  small=("${tiny[@]}") encoders=(resnet18 resnet34) camvid=(--config=configs/shapes.py --classes=9 "${tiny[@]}")
+  small=("${tiny[@]}" --set model.encoder=unet --set model.decoder=unet --set 'model.unet_widths=(4,4,4)'
+         --set model.output_stride=8)  # compiles soonest
+  encoders=(unet unet) camvid=(--config=configs/shapes.py --classes=9 "${small[@]}")
   compared=fixmatch methods=supervised,fixmatch others=supervised,fixmatch shapes=(--parts=networks)
 else
   export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0}
@@ -78,9 +80,11 @@ PYTHON
   fi
   export PYTHONPATH="$here:$wheels${PYTHONPATH:-}"
   # Programs that two parts share are compiled once.
-  JAX_COMPILATION_CACHE_DIR=$(mktemp -d)
-  export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=1
-  trap 'rm -rf "$JAX_COMPILATION_CACHE_DIR"' EXIT
+  if [ -z "${SMOKE:-}" ] || [ -z "${JAX_COMPILATION_CACHE_DIR:-}" ]; then
+    JAX_COMPILATION_CACHE_DIR=$(mktemp -d)
+    trap 'rm -rf "$JAX_COMPILATION_CACHE_DIR"' EXIT
+    export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=1
+  fi
   local platform
   platform=$("$python" -c 'import jax; print(jax.default_backend())') ||
     { echo "error: $python cannot use JAX; name another one in PYTHON" >&2; exit 2; }

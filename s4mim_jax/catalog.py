@@ -109,8 +109,7 @@ def text(pairs: list[dict]) -> str:
 
 
 def main(positional, config_file, overrides) -> int:
-    if positional:
-        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    command_line.refuse_arguments(positional)
     values = flags.FLAGS
     match = re.fullmatch(r'\(?\s*(\d+)\s*,\s*(\d+)\s*\)?', values.size)
     size = tuple(int(n) for n in match.groups()) if match else (0, 0)

@@ -19,11 +19,8 @@ from s4mim_jax.parallel import processes
 
 def main(positional, config_file, overrides) -> int:
     values = flags.FLAGS
-    if positional:
-        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
-    if config_file:
-        raise InputError(f'--config={config_file}: evaluate takes its config from --workdir; '
-                         'single keys are set by --config.KEY=VALUE')
+    command_line.refuse_arguments(positional)
+    command_line.refuse_config(config_file, 'evaluate')
     if not values.workdir:
         raise InputError('--workdir is missing; name the folder of the run')
     xla_flags.for_cpu()

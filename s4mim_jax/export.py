@@ -12,9 +12,7 @@ evaluation images.
 """
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import jax
@@ -26,6 +24,7 @@ from jax import export
 from s4mim_jax import models
 from s4mim_jax.config import command_line
 from s4mim_jax.config.errors import InputError
+from s4mim_jax.config.new_folder import new_folder
 from s4mim_jax.config.precision import compute_dtype
 from s4mim_jax.config.validation import validate
 from s4mim_jax.evaluation.inference import class_values, window_values
@@ -75,9 +74,8 @@ def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teache
              'precision': config.precision, 'settings': describe_settings(settings),
              'run': {key: run.get(key) for key in ('config_hash', 'git', 'versions', 'split')},
              'jax': jax.__version__, 'networks': []}
-    temporary = output.with_name(f'.{output.name}-{os.getpid()}')
-    try:
-        (temporary / NETWORKS).mkdir(parents=True)
+    with new_folder(output, replace=True) as temporary:
+        (temporary / NETWORKS).mkdir()
         if format == 'onnx':
             _write_onnx(temporary, config, settings, model, variables, sizes)
         for platform in chosen:
@@ -90,14 +88,6 @@ def export_run(workdir, output, checkpoint: str = 'best', weights: str = 'teache
         if format == 'jax':
             write_weights(temporary / WEIGHTS, arrays, {'format': FORMAT})
         (temporary / MODEL).write_text(json.dumps(model, indent=1) + '\n')
-        if output.exists():
-            shutil.rmtree(output)
-        temporary.replace(output)
-    except OSError as error:
-        raise InputError(f'--output={output} cannot be written ({error.strerror})\n'
-                         'name a folder that you may write') from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return model
 
 
@@ -182,11 +172,8 @@ def _read_sizes(text: str | None) -> list[tuple[int, int]]:
 
 def main(positional, config_file, overrides) -> int:
     values = flags.FLAGS
-    if positional:
-        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
-    if config_file:
-        raise InputError(f'--config={config_file}: export takes its config from --workdir; '
-                         'single keys are set by --config.KEY=VALUE')
+    command_line.refuse_arguments(positional)
+    command_line.refuse_config(config_file, 'export')
     for name, purpose in (('workdir', 'of the run'), ('output', 'to write to')):
         if not values[name].value:
             raise InputError(f'--{name} is missing; name the folder {purpose}')

@@ -63,9 +63,10 @@ def _fit(folder, output, minutes, overrides, plan_only: bool = False) -> dict:
     state = pipeline.run(folder, output, minutes, overrides, plan_only, say)
     if not plan_only:
         say('\n' + page.verdict(state))
-        say(f'page         {page.write(output, state)}\nnetwork      {output / state["best"]}\n'
-            f'predictions  {output / pipeline.PREDICTIONS}\n'
-            f'more images  python -m s4mim_jax.predict --workdir={output / state["best"]} --output=out IMAGES')
+        say(f'page         {page.write(output, state)}\nnetwork      {output / state["best"]}')
+        if (output / pipeline.PREDICTIONS).is_dir():  # every image may be labelled, or lie in no file of its own
+            say(f'predictions  {output / pipeline.PREDICTIONS}')
+        say(f'more images  python -m s4mim_jax.predict --workdir={output / state["best"]} --output=out IMAGES')
     return state
 
 

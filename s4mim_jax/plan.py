@@ -21,8 +21,7 @@ DOES_NOT_FIT = 1
 
 def main(positional, config_file, overrides) -> int:
     values = flags.FLAGS
-    if positional:
-        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    command_line.refuse_arguments(positional)
     if values.topology and values.devices:
         raise InputError(f'--devices={values.devices}: the topology says how many; give --topology or --devices')
     if not 0 < values.utilization <= 1:

@@ -38,9 +38,7 @@ PIXELS_AT_ONCE = 2 ** 25  # of images read ahead, or predicted together; at leas
 
 def main(positional, config_file, overrides) -> int:
     values = flags.FLAGS
-    if config_file:
-        raise InputError(f'--config={config_file}: predict takes its config from --workdir; '
-                         'single keys are set by --config.KEY=VALUE')
+    command_line.refuse_config(config_file, 'predict')
     for name, purpose in (('workdir', 'of the run'), ('output', 'to write to')):
         if not values[name].value:
             raise InputError(f'--{name} is missing; name the folder {purpose}')

@@ -16,8 +16,7 @@ processes.define_flags()
 
 
 def main(positional, config_file, overrides) -> int:
-    if positional:
-        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    command_line.refuse_arguments(positional)
     if not WORKDIR.value:
         raise InputError('--workdir is missing; name the folder of the run')
     config = command_line.load_config(config_file, overrides)

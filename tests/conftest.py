@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+from processor_time import pytest_runtest_setup, pytest_runtest_teardown, pytest_terminal_summary  # noqa: F401
+
 LIMIT = 2**31  # bytes of compiled programs that are kept; the oldest go first
 
 
@@ -62,7 +64,15 @@ def pytest_ignore_collect(collection_path, config):
     return True if asked and collection_path.suffix == '.py' and not _core(collection_path) else None
 
 
+# Files that take minutes begin first, so that the workers, each with whole files, end together.
+LONG = ('pairs', 'page_commands', 'interrupted_saves', 'gpu_suite', 'installed', 'tutorial', 'step', 'processes', 'fit',
+        'onnx', 'padded_images', 'collectives', 'vit_steps', 'train', 'switches', 'predict', 'export', 'terminal',
+        'import_parity', 'dinov3_parity', 'python_api', 'tiled')
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if _core(item.path):
             item.add_marker('core')
+    rank = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem.removeprefix('test_'), len(LONG)))  # stable: the others stay

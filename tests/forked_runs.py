@@ -2,7 +2,8 @@
 
 A start costs what a run costs and not the ten seconds of imports, so that a test can afford dozens. The
 forked process is a whole `python -m s4mim_jax.train`: flags, compiled programs from the shared cache, files,
-exit status. It can be killed like any other.
+exit status. It can be killed like any other. Its network is that of tiny_network.py unless the real one is asked
+for: what these tests look at is files, signals and statuses.
 """
 
 import json
@@ -10,9 +11,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
+QUICK_COMPILES = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
 
 SERVER = '''
 import ctypes, json, os, resource, signal, sys
@@ -24,14 +28,18 @@ from s4mim_jax import train
 from s4mim_jax.config import command_line
 import s4mim_jax.runs.loop
 
+if sys.argv[1:] == ['tiny']:
+    import tiny_network
+    from s4mim_jax import models
+    models.build = tiny_network.build
 print('ready', flush=True)
 for line in sys.stdin:
     order = json.loads(line)
     pid = os.fork()
     if not pid:
         end_with_parent()
-        log = os.open(order['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1), os.dup2(log, 2)
+        for name, number in (('log', 1), ('errors', 2)):
+            os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         if order['largest_file']:
             resource.setrlimit(resource.RLIMIT_FSIZE, (order['largest_file'],) * 2)
         sys.argv = ['train', *order['arguments']]
@@ -51,30 +59,62 @@ for line in sys.stdin:
 '''
 
 
-class Starter:
-    """Starts runs, one at a time. Leaving the context ends what still runs."""
+def until(condition, log, seconds=240):
+    """Waits, closely, for something that the running process does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.001)
 
-    def __init__(self, cache):
-        self._cache, self._pid = cache, None
+
+class Starter:
+    """Starts runs, one at a time. Leaving the context ends what still runs.
+
+    Args:
+      cache: folder of compiled programs, or None = the tests' own.
+      tiny: whether the network is that of tiny_network.py (wants model.output_stride=8).
+    """
+
+    def __init__(self, cache=None, tiny=True):
+        self._cache, self._tiny, self._pid = cache, tiny, None
 
     def __enter__(self):
-        environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'JAX_COMPILATION_CACHE_DIR': str(self._cache),
-                                    'XLA_FLAGS': '--xla_backend_optimization_level=0', 'PYTHONUNBUFFERED': '1',
-                                    'TF_CPP_MIN_LOG_LEVEL': '3'}
-        self._server = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', SERVER], cwd=ROOT, env=environment,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        paths = os.pathsep.join(filter(None, (str(ROOT / 'tests'), str(ROOT), os.environ.get('PYTHONPATH'))))
+        environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES, 'PYTHONUNBUFFERED': '1',
+                                    'TF_CPP_MIN_LOG_LEVEL': '3', 'PYTHONPATH': paths}
+        if self._cache is not None:
+            environment['JAX_COMPILATION_CACHE_DIR'] = str(self._cache)
+        self._server = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', SERVER, *['tiny'][:self._tiny]],
+                                        cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
         assert self._server.stdout.readline() == 'ready\n'
         return self
 
-    def start(self, arguments, log, largest_file=0) -> int:
-        """Starts `python -m s4mim_jax.train ARGUMENTS`; output is appended to `log`; files are limited to
-        `largest_file` bytes if that is not 0. Returns the process id."""
+    def start(self, arguments, log, largest_file=0, errors=None) -> int:
+        """Starts `python -m s4mim_jax.train ARGUMENTS`; output is appended to `log`, what goes to stderr to `errors`
+        (None = to `log` too); files are limited to `largest_file` bytes if that is not 0. Returns the process id."""
         Path(log).touch()
-        order = {'arguments': list(arguments), 'log': str(log), 'largest_file': largest_file}
+        order = {'arguments': list(arguments), 'log': str(log), 'errors': str(errors or log),
+                 'largest_file': largest_file}
         self._server.stdin.write(json.dumps(order) + '\n')
         self._server.stdin.flush()
         self._pid = int(self._server.stdout.readline())
         return self._pid
+
+    def run(self, arguments, folder, signal_after=None):
+        """A whole run with what `subprocess.run` gives: returncode, stdout, stderr; its outputs are kept in `folder`.
+
+        `signal_after` = (number, text): the signal is sent as soon as a line of stdout begins with the text.
+        """
+        number = len(list(folder.glob('*.stdout')))
+        out, errors = folder / f'{number}.stdout', folder / f'{number}.stderr'
+        errors.touch()
+        pid = self.start(arguments, out, errors=errors)
+        if signal_after:
+            until(lambda: any(line.startswith(signal_after[1]) for line in out.read_text().splitlines()), errors)
+            os.kill(pid, signal_after[0])
+        status = self.wait()
+        return SimpleNamespace(returncode=status, stdout=out.read_text(), stderr=errors.read_text())
 
     @property
     def running(self) -> bool:

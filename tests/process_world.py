@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from forked_runs import QUICK_COMPILES
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK_COMPILES = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
 TINY = ('model.encoder=resnet18', 'model.stem=7x7', 'model.width=8', 'model.decoder_width=8', 'model.low_level_width=4',
         'model.aspp_rates=(1,2,3)', 'data.crop=(32,32)', 'data.resize=(32,48)', 'batch.labeled=8', 'batch.unlabeled=8',
         'eval.multiple=1', 'eval.batch=4', 'log.images=0', 'optimizer.name=sgd',

@@ -5,6 +5,8 @@ import numpy as np
 from configs import shapes
 
 CLASSES = 5
+# Jitter and blur are most of what a step around a small network compiles: off where they are no subject.
+NO_JITTER = dict(views__jitter_probability=0.0, views__blur_probability=0.0)
 
 
 def config(method='unimatch', crop=(33, 32), batch=8, **changes):

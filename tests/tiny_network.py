@@ -9,14 +9,15 @@ from s4mim_jax.models.layers import ConvNorm, Style
 
 
 class Encoder(nn.Module):
-    """Maps of strides 4 and 8, each with a BatchNorm."""
+    """Maps of strides 4 and 8 with 3/4 `width` and `width` channels, each with a BatchNorm."""
 
     style: Style
+    width: int
 
     @nn.compact
     def __call__(self, x, train):
-        low = ConvNorm(6, 3, self.style, stride=4)(x, train)
-        return low, ConvNorm(8, 3, self.style, stride=2)(low, train)
+        low = ConvNorm(3 * self.width // 4, 3, self.style, stride=4)(x, train)
+        return low, ConvNorm(self.width, 3, self.style, stride=2)(low, train)
 
 
 class Decoder(nn.Module):
@@ -35,7 +36,7 @@ def build(model_config, num_classes, *, dtype=jnp.float32, axis_name=None, platf
     """What `models.build` gives, with another encoder and decoder."""
     assert model_config.output_stride == 8, 'the config must tell the stride of the last map'
     style = Style(model_config.padding, model_config.norm, axis_name=axis_name, dtype=dtype, platform=platform)
-    return models.Segmenter(Encoder(style), Decoder(num_classes), style, model_config.align_corners)
+    return models.Segmenter(Encoder(style, model_config.width), Decoder(num_classes), style, model_config.align_corners)
 
 
 def replace(monkeypatch):

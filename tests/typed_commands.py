@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forked_runs import QUICK_COMPILES
+
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = '''
 import ctypes, json, os, runpy, signal, sys
@@ -56,7 +58,7 @@ class Commands:
     def __enter__(self):
         (self.folder / 'docs').symlink_to(ROOT / 'docs')
         environment = os.environ | {'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '3',
-                                    'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+                                    'XLA_FLAGS': QUICK_COMPILES}
         self._server = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', SERVER], cwd=self.folder,
                                         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout.readline() == 'ready\n'

@@ -19,6 +19,7 @@ CONFIG_HELP = ('config file, optionally with method and settings: configs/camvid
                'Any key can be overridden: --config.total_steps=200')
 
 _FOLDERS = ('workdir', 'output')  # flags that name a place
+_NATIVE = 'TF_CPP_MIN_LOG_LEVEL'  # of XLA and TensorFlow, read at their first message
 _PATH_KEYS = ('data.dir', 'model.pretrained')
 INTERRUPTED = 130  # the shell's status after Ctrl-C
 
@@ -44,7 +45,8 @@ def run(main: Callable, flag_values: flags.FlagValues = flags.FLAGS) -> None:
             stream.reconfigure(errors='backslashreplace')
     app.define_help_flags()
     logging.set_verbosity(logging.ERROR)  # Orbax tells its whole life
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # TensorFlow's banner; must be set before its import
+    if os.environ.get(_NATIVE, '1') == '1':  # which JAX sets when it is imported; 0 and 2 are the user's own
+        os.environ[_NATIVE] = '3'  # banners, and alarms of a slow compilation, which we count the seconds of
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     caught = {}
 
@@ -118,6 +120,19 @@ def split_config_flags(argv: list[str]):
         else:
             overrides.append((key.removeprefix('config.'), value))
     return rest, config_file, overrides
+
+
+def refuse_arguments(positional: list[str]) -> None:
+    """Raises InputError for arguments without a name, of a command that takes none."""
+    if positional:
+        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+
+
+def refuse_config(config_file: str | None, command: str) -> None:
+    """Raises InputError for a config file, of a command that works on a run folder."""
+    if config_file:
+        raise InputError(f'--config={config_file}: {command} takes its config from --workdir; '
+                         'single keys are set by --config.KEY=VALUE')
 
 
 def load_config(text: str | None, overrides: list[tuple[str, str]]):

@@ -80,6 +80,8 @@ def training_batches(
         example = _labeled(config, readers[-1]) if kind == 'labeled' else _unlabeled(
             config, readers[-1])
 
+        # AutoGraph rewrites the source of every function called here, which takes seconds; none branches on a tensor.
+        @tf.autograph.experimental.do_not_convert
         def element(count, rows=rows, example=example):
             return example(order.local_position(count, rows, process_index, process_count))
 

@@ -27,8 +27,8 @@ def write(output: Path, state: dict) -> Path:
     sections = [
         page.Section('Scores', [scores], notes=[verdict(state)]),
         page.Section('Predictions', pictures=mosaic.gallery_pictures(galleries), notes=[
-            *problems, 'Pseudo-labels of unlabelled images, in the order in which to correct them: '
-            f'{PREDICTIONS}/correct.html']),
+            *problems, *[f'Pseudo-labels of unlabelled images, in the order in which to correct them: {place}'
+                         for place in [f'{PREDICTIONS}/correct.html'] if (output / place).is_file()]]),
         page.Section('Learning curves', pictures=present(curves.learning_curves(groups))),
         page.Section('IoU per class', [t for t in [tables.class_table(groups)] if t.rows],
                      present(heatmaps.class_picture(groups)), folded=True),

@@ -16,7 +16,7 @@ from flax import linen as nn
 from s4mim_jax.config.encoder_sizes import PATCHES
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.layers import Style
-from s4mim_jax.models.vit import MLP, WEIGHTS, Linear, PatchEmbed, layer_norm
+from s4mim_jax.models.vit import MLP, WEIGHTS, Linear, PatchEmbed, layer_norm, sizes_of
 
 # name -> (depth, width, heads, SwiGLU?, blocks whose outputs the decoder sees, counted from 0)
 DINOV3 = {
@@ -135,13 +135,7 @@ class RotaryViT(nn.Module):
 def dinov3(name: str, model_config, style: Style, pyramid: bool = False) -> RotaryViT:
     """The encoder that `model_config` (config.model) describes; its maps are the same for every decoder."""
     del pyramid
-    depth, width, heads, gated, taps = DINOV3[name]
-    if model_config.vit_depth:
-        depth = model_config.vit_depth
-        taps = tuple((i + 1) * depth // 4 - 1 for i in range(4))
-    if model_config.vit_width:
-        width, heads = model_config.vit_width, max(model_config.vit_width // 64, 1)
-    return RotaryViT(PATCHES[name], depth, width, model_config.vit_heads or heads, gated, taps, style, name='encoder')
+    return RotaryViT(PATCHES[name], *sizes_of(DINOV3[name], model_config), style, name='encoder')
 
 
 def validate(model_config) -> None:
@@ -152,10 +146,7 @@ def validate(model_config) -> None:
         if model_config[key]:
             raise InputError(f'config.model.{key}={model_config[key]} is a key of DINOv2; {model_config.encoder} has '
                              f'{REGISTERS} registers and rotary positions\nvalid: {none}')
-    _, width, heads, *_ = DINOV3[model_config.encoder]
-    if model_config.vit_width:
-        width, heads = model_config.vit_width, max(model_config.vit_width // 64, 1)
-    heads = model_config.vit_heads or heads
+    _, width, heads, *_ = sizes_of(DINOV3[model_config.encoder], model_config)
     if width % heads == 0 and width // heads % 4:
         raise InputError(f'config.model.vit_heads={model_config.vit_heads}: {width // heads} channels a head; rotary '
                          'positions take multiples of 4')

@@ -6,7 +6,7 @@ to the grid of the input. `model.stem, width, output_stride, padding, norm` are 
 sizes can be changed by `model.vit_depth, vit_width, vit_heads`, for small networks from scratch.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -193,16 +193,31 @@ def resize_positions(table: jax.Array, size: tuple[int, int], how: str) -> jax.A
     return separable(table, rows, columns)
 
 
+class Sizes(NamedTuple):
+    """Of a transformer. gated: SwiGLU in place of the MLP. taps: the blocks whose outputs are its four maps."""
+
+    depth: int
+    width: int
+    heads: int
+    gated: bool
+    taps: tuple[int, ...]
+
+
+def sizes_of(published: tuple, model_config) -> Sizes:
+    """The published sizes with those that config.model sets; a width without heads has one for 64 channels."""
+    sizes = Sizes(*published)
+    if model_config.vit_depth:
+        depth = model_config.vit_depth
+        sizes = sizes._replace(depth=depth, taps=tuple((i + 1) * depth // 4 - 1 for i in range(4)))
+    if model_config.vit_width:
+        sizes = sizes._replace(width=model_config.vit_width, heads=max(model_config.vit_width // 64, 1))
+    return sizes if model_config.vit_heads is None else sizes._replace(heads=model_config.vit_heads)
+
+
 def vit(name: str, model_config, style: Style, pyramid: bool = False) -> ViT:
     """The encoder that `model_config` (config.model) describes; its maps are the same for every decoder."""
     del pyramid
-    depth, width, heads, gated, taps = VITS[name]
-    if model_config.vit_depth:
-        depth = model_config.vit_depth
-        taps = tuple((i + 1) * depth // 4 - 1 for i in range(4))
-    if model_config.vit_width:
-        width, heads = model_config.vit_width, max(model_config.vit_width // 64, 1)
-    return ViT(depth, width, model_config.vit_heads or heads, gated, taps, model_config.registers,
+    return ViT(*sizes_of(VITS[name], model_config), model_config.registers,
                model_config.positions or ('antialias' if model_config.registers else 'offset'), style, name='encoder')
 
 
@@ -226,10 +241,7 @@ def validate(model_config, sizes: tuple) -> None:
         raise InputError(f'config.model.vit_depth={given.vit_depth} must be at least 4: four maps are tapped')
     if given.vit_width is not None and given.vit_width < 1:
         raise InputError(f'config.model.vit_width={given.vit_width} must be at least 1')
-    _, width, heads, *_ = sizes
-    if given.vit_width:
-        width, heads = given.vit_width, max(given.vit_width // 64, 1)
-    heads = heads if given.vit_heads is None else given.vit_heads
+    _, width, heads, *_ = sizes_of(sizes, given)
     if heads < 1 or width % heads:
         raise InputError(f'config.model.vit_heads={given.vit_heads}: {heads} heads do not divide the width {width}')
     if given.freeze_norm:

@@ -1,14 +1,20 @@
 """The class table of S4MC's `coherence` refinement, from label maps on the host."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from s4mim_jax.pseudo_labels.refinement import neighborhood
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Integer
 
-def coherence_table(labels: Iterable[np.ndarray], num_classes: int, *, window: int = 3, connectivity: int = 8,
-                    ignore: int = 255) -> np.ndarray:
+
+def coherence_table(labels: Iterable[Integer[np.ndarray, 'H W']], num_classes: int, *,
+                    window: int = 3, connectivity: int = 8, ignore: int = 255) -> Float[np.ndarray, ' C']:
     """E_c: how often the neighbour of a pixel of class c is of class c too.
 
     The released code has such tables typed in for two datasets, without saying where they come from;

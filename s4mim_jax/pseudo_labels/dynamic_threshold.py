@@ -1,17 +1,24 @@
 """The dynamic threshold: which share of the pixels is trusted at a time (S4MC, arXiv 2308.13900)."""
 
-import jax
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel.collectives import Collectives
 from s4mim_jax.parallel.order_statistic import kth_smallest
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float
+
 SCOPES = ('global', 'image')
 
 
-def partition_threshold(margins: jax.Array, valid: jax.Array, alpha, scope: str = 'global',
-                        collectives: Collectives | None = None) -> jax.Array:
+def partition_threshold(margins: Float[Array, '*shape'], valid: Bool[Array, '*shape'], alpha: float | Float[Array, ''],
+                        scope: str = 'global',
+                        collectives: Collectives | None = None) -> Float[Array, ''] | Float[Array, ' B']:
     """gamma: the `alpha` quantile of the valid margins, as a lower order statistic.
 
     S4MC's released code takes the quantile of the *raw* margins and keeps a pixel iff the margin of
@@ -20,15 +27,14 @@ def partition_threshold(margins: jax.Array, valid: jax.Array, alpha, scope: str 
     The position is computed in float32: beyond 2^23 pixels it may be off by a few places.
 
     Args:
-      margins: f32 [B, H, W] (any [B, ...]), of the raw map.
-      valid: bool, the same shape. Margins elsewhere may hold anything.
-      alpha: share in 0..1, a number or a traced scalar.
+      margins: float32, of the raw map. Where not `valid` they may hold anything.
+      alpha: share in 0..1.
       scope: 'global', one threshold over the whole batch; 'image', one for each image.
       collectives: sums the counts over devices (all-reduce of integers); needed for 'global' under
         shard_map only. An image lies on one device, so 'image' never communicates.
 
     Returns:
-      f32 [] for 'global', [B] for 'image'; 0 where no pixel is valid.
+      a scalar for 'global', [B] for 'image'; 0 where no pixel is valid.
 
     Raises:
       InputError: unknown scope.

@@ -1,14 +1,20 @@
 """Refinement of a teacher's map by its neighbours (S4MC, arXiv 2308.13900), for the filter only."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.errors import InputError
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float
 
-def margin(probs: jax.Array) -> jax.Array:
+
+def margin(probs: Float[Array, '*shape C']) -> Float[Array, '*shape']:
     """S4MC's confidence: the largest minus the second largest score, without gradient.
 
     By two maxima; a top-k or a sort costs many times more. Only one of equal largest scores is set
@@ -29,9 +35,9 @@ def margin(probs: jax.Array) -> jax.Array:
     return jnp.max(probs, axis=-1) - jnp.max(jnp.where(others, probs, -jnp.inf), axis=-1)
 
 
-def neighbor_union(probs: jax.Array, *, valid: jax.Array | None = None, window: int = 3,
+def neighbor_union(probs: Float[Array, 'B H W C'], *, valid: Bool[Array, 'B H W'] | None = None, window: int = 3,
                    connectivity: int = 8, neighbors: int = 1, decay: float | None = None,
-                   coherence: jax.Array | None = None) -> jax.Array:
+                   coherence: Float[Array, ' C'] | None = None) -> Float[Array, 'B H W C']:
     """The probability that a pixel *or* a neighbour has a class, every class for itself.
 
     Folds the strongest neighbours into the pixel's own score p, one after the other:

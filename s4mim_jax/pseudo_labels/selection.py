@@ -1,6 +1,8 @@
 """From a teacher's map to a target: the label of each pixel and whether it is trusted."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,9 @@ from s4mim_jax.parallel.order_statistic import kth_smallest, settled
 from s4mim_jax.pseudo_labels.dynamic_threshold import partition_threshold
 from s4mim_jax.pseudo_labels.refinement import margin, neighbor_union
 from s4mim_jax.pseudo_labels.teacher import Maps
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Shaped
 
 
 class Target(NamedTuple):
@@ -30,7 +35,7 @@ class Target(NamedTuple):
     unrefined: jax.Array
 
 
-def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners: bool = False,
+def select(maps: Maps, valid: Bool[Array, 'B H W'], method, *, progress=0.0, align_corners: bool = False,
            collectives: Collectives = Collectives()) -> Target:
     """The selection slot: a fixed threshold (FixMatch) or S4MC's refined margin.
 
@@ -48,7 +53,7 @@ def select(maps: Maps, valid: jax.Array, method, *, progress=0.0, align_corners:
       by the ensemble's confidence, as many as the teacher at scale 1 keeps.
 
     Args:
-      maps: what the teacher says. valid: bool [B, H, W].
+      maps: what the teacher says.
       method: config.method. progress: t/T in 0..1, a number or traced.
       align_corners: convention of resizing, config.model's.
       collectives: sums counts over devices.
@@ -131,7 +136,7 @@ def _highest(score, valid, as_many, collectives):
     return score >= kth_smallest(score.reshape(-1), rank, valid=valid.reshape(-1), collectives=collectives)
 
 
-def nearest(array: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """[B, H, W] -> [B, h, w]: the value at the centre of each cell of a regular grid."""
+def nearest(array: Shaped[Array, 'B H W'], size: tuple[int, int]) -> Shaped[Array, 'B h w']:
+    """The value at the centre of each cell of a regular grid."""
     rows, columns = (((2 * np.arange(n) + 1) * m) // (2 * n) for n, m in zip(size, array.shape[1:3]))
     return array if tuple(size) == array.shape[1:3] else array[:, rows][:, :, columns]

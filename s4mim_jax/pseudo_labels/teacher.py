@@ -1,12 +1,17 @@
 """The teacher: an exponential moving average of the student, and what it says at several scales."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.models.resize import resize_bilinear
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 
 class Maps(NamedTuple):
@@ -21,7 +26,7 @@ class Maps(NamedTuple):
     single: jax.Array
 
 
-def decay_at(step, decay: float) -> jax.Array:
+def decay_at(step, decay: float) -> Float[Array, '']:
     """min(1 - 1/(t+1), decay): the average starts as a copy (UniMatch V2's released code).
 
     Args:
@@ -80,13 +85,13 @@ def snapped(size: tuple[int, int], scale: float, stride: int, align_corners: boo
     return tuple(max(int((scale * side - extra) / stride + 0.5), 1) * stride + extra for side in size)
 
 
-def ensemble(outputs: Callable, images: jax.Array, scales: tuple[float, ...], stride: int,
+def ensemble(outputs: Callable, images: Float[Array, 'B H W D'], scales: tuple[float, ...], stride: int,
              align_corners: bool, own=None, *, patches: bool = False) -> Maps:
     """Mean softmax over scales of the image (MaskMatch's ensemble; scales and order are ours).
 
     Args:
       outputs: images f32 [B, h, w, 3] -> models.Outputs, without gradient.
-      images: f32 [B, H, W, 3], normalised.
+      images: normalised.
       scales: contains 1.
       stride: of the encoder's last map, for `snapped`. align_corners: convention of resizing.
       own: models.Outputs-like (logits, coarse) to take for scale 1 instead of a pass; None = a pass.

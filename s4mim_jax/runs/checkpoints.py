@@ -7,23 +7,20 @@ far and the sums not logged yet), so that evaluation restores the first one only
 This is Orbax's v0 API, which its documentation calls legacy. In orbax-checkpoint 0.12.8 (November 2026, the newest for
 every Python) v1 is `orbax.checkpoint.experimental.v1`: a part of its functions is deprecated there already
 in favour of others, its Checkpointer cannot open a folder for reading only, and its `metadata` tells of one item, where
-`_compare` needs each. It does read the items of our checkpoints (`load_checkpointables`); so a move can wait for it
+`compare` needs each. It does read the items of our checkpoints (`load_checkpointables`); so a move can wait for it
 to leave `experimental`; tests/data holds a run folder that must then stay readable.
 """
-
-import asyncio
-import logging as levels
-import sys
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.runs import damage, storage
 from s4mim_jax.runs.better_weights import preferred
+from s4mim_jax.runs.checkpoint_items import compare, items_of, state_of, with_shardings
+from s4mim_jax.runs.orbax_noise import QuietLoops
 from s4mim_jax.training.state import TrainState, abstract_state, network_parameters, term_states
 
 
@@ -31,46 +28,6 @@ def _handlers() -> dict:
     """What reads each item; without them a manager that has not saved knows no metadata."""
     return {'weights': ocp.StandardCheckpointHandler(), 'optimizer': ocp.StandardCheckpointHandler(),
             'terms': ocp.StandardCheckpointHandler(), 'loop': ocp.JsonCheckpointHandler()}
-
-
-def _not_what_orbax_tells(record) -> bool:
-    return 'orbax' not in record.pathname or (record.levelno > levels.WARNING and not record.exc_info)
-
-
-# Orbax warns of shardings that we know, and logs each failure in each of its threads beside raising it.
-logging.get_absl_logger().addFilter(_not_what_orbax_tells)
-
-
-def _not_a_failed_read(record) -> bool:
-    return not (record.exc_info and record.exc_info[1] is not None and storage.is_failure(record.exc_info[1]))
-
-
-# Nor do the reads of the other arrays, of which each fails for itself where one file is missing.
-levels.getLogger('asyncio').addFilter(_not_a_failed_read)
-
-
-class _QuietLoops:
-    """`sys.unraisablehook` that leaves out TensorStore's reports to event loops that are closed.
-
-    When one array of a save fails, Orbax ends the loop that waits for all of them, and each of the others, when
-    it is done, prints a traceback through this hook. The failure itself is raised. Some are done only after the
-    manager is closed, so the hook stays. It knows the reports by their first frame: in an error of a program
-    that is the program's.
-    """
-
-    def __init__(self, following):
-        self._next = following
-
-    def __call__(self, report):
-        if not (report.exc_type is RuntimeError and str(report.exc_value) == 'Event loop is closed'
-                and report.exc_traceback is not None
-                and report.exc_traceback.tb_frame.f_code is asyncio.BaseEventLoop.call_soon_threadsafe.__code__):
-            self._next(report)
-
-    @classmethod
-    def install(cls) -> None:
-        if not isinstance(sys.unraisablehook, cls):
-            sys.unraisablehook = cls(sys.unraisablehook)
 
 
 class _KeepLatestAndBest:
@@ -104,7 +61,7 @@ class Checkpoints:
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False))
         with storage.writing(self._folder, workdir):
             self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=_handlers())
-        _QuietLoops.install()
+        QuietLoops.install()
 
     @staticmethod
     def exist(workdir) -> bool:
@@ -121,7 +78,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return  # a resumed run passes the same steps again, with the same numbers
-        items = _items(state)
+        items = items_of(state)
         with storage.writing(self._folder, self._workdir):
             self._manager.save(step, args=ocp.args.Composite(
                 **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
@@ -142,7 +99,7 @@ class Checkpoints:
             with _reader(self._workdir) as manager:
                 damage.require_whole(self._workdir, step)
                 manager.restore(step, args=ocp.args.Composite(loop=ocp.args.JsonRestore()))
-                _compare(manager, step, _items(state), self._folder)
+                compare(manager, step, items_of(state), self._folder)
             params = jax.tree_util.tree_leaves_with_path(network_parameters(state.params))
             path, leaf = min(params, key=lambda item: item[1].size)
             keys = [str(getattr(part, 'key', part)) for part in path]
@@ -165,21 +122,21 @@ class Checkpoints:
         """
         step = self._manager.latest_step()
         target = abstract_state(config, num_classes)
-        items = _items(target)
+        items = items_of(target)
         damage.require_whole(self._workdir, step)
         with damage.reading(self._workdir, step):
             stored = set(self._manager.item_metadata(step).keys())
             missing = bool(target.terms) and 'terms' not in stored
             if missing:
                 del items['terms']
-            _compare(self._manager, step, items, self._manager.directory)
+            compare(self._manager, step, items, self._manager.directory)
             shardings = state_shardings(target, mesh)
-            placed = _items(shardings)
+            placed = items_of(shardings)
             restored = self._manager.restore(step, args=ocp.args.Composite(
-                **{n: ocp.args.StandardRestore(_with_shardings(items[n], placed[n])) for n in items},
+                **{n: ocp.args.StandardRestore(with_shardings(items[n], placed[n])) for n in items},
                 loop=ocp.args.JsonRestore()))
         self._policy.best_step = restored.loop['best_step']
-        state = _state(restored)
+        state = state_of(restored)
         if missing:
             begin = jax.jit(lambda: term_states(config, num_classes), out_shardings=shardings.terms)
             state = state.replace(terms=begin())
@@ -217,16 +174,16 @@ def restore_weights(workdir, config, num_classes: int, checkpoint: str = 'best',
         damage.require_whole(workdir, step, ('weights',))
         with damage.reading(workdir, step):
             stored = manager.item_metadata(step)['weights'].tree
-            target = _items(abstract_state(config, num_classes))['weights']
+            target = items_of(abstract_state(config, num_classes))['weights']
             if not stored.get('ema'):
                 weights, target['ema'] = 'student', None
             elif target['ema'] is None:  # config.method may be overridden; the folder decides
                 target['ema'] = {k: target[k] for k in ('params', 'batch_stats')}
-            _compare(manager, step, {'weights': target}, manager.directory)
+            compare(manager, step, {'weights': target}, manager.directory)
             device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
             placed = jax.tree.map(lambda _: device, target)
             tree = manager.restore(step, args=ocp.args.Composite(
-                weights=ocp.args.StandardRestore(_with_shardings(target, placed)))).weights
+                weights=ocp.args.StandardRestore(with_shardings(target, placed)))).weights
     chosen = tree['ema'] if weights == 'teacher' else tree
     return {k: chosen[k] or {} for k in ('params', 'batch_stats')}, step, weights
 
@@ -285,45 +242,3 @@ def _one_array(item, keys: list[str]):
     for key in keys:
         found = found[key]
     return found
-
-
-def _items(state: TrainState) -> dict:
-    # What serves training only is kept beside the optimiser: evaluation never sees it.
-    beside = {n: v for n, v in state.params.items() if n not in network_parameters(state.params)}
-    optimizer = {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state}
-    return {'weights': {'params': network_parameters(state.params), 'batch_stats': state.batch_stats, 'ema': state.ema},
-            'optimizer': optimizer | ({'beside': beside} if beside else {}),
-            **({'terms': state.terms} if state.terms else {})}
-
-
-def _state(items) -> TrainState:
-    params = items.weights['params'] | items.optimizer.get('beside', {})
-    carried = items['terms'] if 'terms' in items.keys() else {}
-    return TrainState(items.optimizer['step'], items.optimizer['seed'], params, items.weights['batch_stats'],
-                      items.optimizer['opt_state'], items.weights['ema'], carried)
-
-
-def _with_shardings(tree, shardings):
-    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
-
-
-def _compare(manager, step, items, folder) -> None:
-    """Orbax would pad or truncate some mismatches; we refuse all of them by name."""
-    metadata = manager.item_metadata(step)
-    differences = []
-    for name, target in items.items():
-        wanted = {_path(p): tuple(x.shape) for p, x in jax.tree_util.tree_leaves_with_path(target)}
-        stored = {_path(p): tuple(x.shape or ()) for p, x in
-                  jax.tree_util.tree_leaves_with_path(metadata[name].tree) if hasattr(x, 'shape')}
-        for key in sorted(wanted.keys() | stored.keys()):
-            if wanted.get(key) != stored.get(key):
-                differences.append(f'{key}: stored {stored.get(key, "absent")}, config {wanted.get(key, "absent")}')
-    if differences:
-        raise InputError(f'{folder}/{step} is a checkpoint of another model, class count or optimiser '
-                         f'({len(differences)} arrays differ)\n{differences[0]}\n'
-                         'use the config of that run, or another --workdir')
-
-
-def _path(path) -> str:
-    return '/'.join(str(getattr(p, 'key', getattr(p, 'idx', getattr(p, 'name', p)))) for p in path)
-

@@ -6,24 +6,20 @@ import sys
 import time
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
-from s4mim_jax import data, evaluation, models
+from s4mim_jax import evaluation
 from s4mim_jax.config import terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
-from s4mim_jax.data.files.left_out import as_lines
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.parallel import check_batch, hlo, make_mesh, processes
+from s4mim_jax.parallel import hlo, processes
 from s4mim_jax.planning import memory
-from s4mim_jax.planning.resolve import resolve
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
 from s4mim_jax.runs.feed import device_batches
 from s4mim_jax.runs.monitoring import Monitor, Sums, first_non_finite
-from s4mim_jax.runs.signals import StopRequest
-from s4mim_jax.runs.start_text import start_text
+from s4mim_jax.runs.opening import describe, open_run
+from s4mim_jax.runs.signals import StopRequest, agreed_signal
 from s4mim_jax.runs.throughput import Progress
 from s4mim_jax.runs.waiting import counting
 from s4mim_jax.training import passes, watch
@@ -58,33 +54,14 @@ class _Run:
 
     def __init__(self, config, workdir, stop, held):
         self.began, self.first_step = time.perf_counter(), None
-        self.config, self.stop = config, stop
-        self.passes = passes.passes_of(config.method)
-        # Everything that can be wrong is looked at before anything is written.
+        self.stop = stop
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
         self.writers = writers.names(config.log.writers)
-        self.source = data.open_source(config.data)
-        self.split = data.training_split(self.source, config.data.split, config.seed)
-        self.evaluated = data.evaluation_split(self.source, config.eval.split)
-        classes = self.source.num_classes
-        models.build(config.model, classes)
-        self.mesh = make_mesh(config)
-        check_batch(config, self.mesh.size, self.passes.unlabeled)
-        memory.check_crop(config, classes, self.passes, self.mesh.size)
-        needed = self.split.labeled + (self.split.unlabeled if self.passes.unlabeled else ())
-        self.tables = data.check_samples(self.source, needed)
-        self.evaluated_table = data.check_samples(self.source, self.evaluated)
-        if self.passes.unlabeled and not self.split.unlabeled:
-            raise InputError(f'--config.data.split={config.data.split}: no unlabelled samples, but method '
-                             f'{config.method.name} learns from them')
-        run_folder.check_writable(workdir)
-        begun = Checkpoints.exist(workdir)
-        self.config = config = resolve(config, self.source, self.split.labeled,
-                                       run_folder.precision_of(workdir) if begun else None)
-        if begun:
-            run_folder.check_same_run(workdir, config, self.split, self.source)
-        else:  # weights that do not fit end here, before the folder is made
+        self.opened = opened = open_run(config, workdir)
+        self.config, self.passes, self.mesh, self.source = opened.config, opened.passes, opened.mesh, opened.source
+        config, classes, begun = opened.config, opened.source.num_classes, opened.begun
+        if not begun:  # weights that do not fit end here, before the folder is made
             self.state = create_state(config, classes, self.mesh)
             self.loop = {'best_step': None, 'best_miou': None, 'sums': {}}
         self.folder = run_folder.prepare(workdir)
@@ -109,7 +86,7 @@ class _Run:
             # Who trains run after run in one process shall hear of a signal that came while this one was opened.
             return 128 + self.stop.signal if self.stop.signal else 0
         if self.main:
-            self._describe()
+            describe(self.folder, self.opened, self.state, self.completed)
         self.monitor = Monitor(self.folder, self.completed, self.writers, config.to_dict()) if self.main else None
         wanted = config.log.images or watch.any_by_class(self.passes, config.method)  # pictures, or counts only
         self.snapshot = panels.make_snapshot(config, self.source.num_classes, self.mesh) if wanted else None
@@ -143,7 +120,7 @@ class _Run:
         self.ahead = 1 if jax.default_backend() == 'cpu' else QUEUED
         self.started, self.shown = self.completed, time.monotonic()
         batches = device_batches(training_batches(
-            self.source, self.split, config, tables=self.tables, start_step=self.completed,
+            self.source, self.opened.split, config, tables=self.opened.tables, start_step=self.completed,
             process_index=jax.process_index(), process_count=jax.process_count(),
             with_unlabeled=self.passes.unlabeled), self.mesh)
         step = None
@@ -172,7 +149,7 @@ class _Run:
                 self._show()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
-            stop = self._agreed_signal(log or evaluate or save)
+            stop = agreed_signal(self.stop, self.completed, log or evaluate or save)
             if evaluate or save or stop:
                 terminal.end()  # the last line of progress before a score stays
                 self._collect_metrics()
@@ -197,20 +174,6 @@ class _Run:
         self._say(f'done: {self.completed} steps, {config.eval.split} mIoU {self.last_miou:.4f}, best '
                   f'{self.loop["best_miou"]:.4f} at step {self.loop["best_step"]}; {self.folder}')
         return 0
-
-    def _agreed_signal(self, meeting: bool) -> int | None:
-        """The signal to obey after this step, the same in every process, because saving takes all of them.
-
-        Several processes: a SIGTERM to any one goes to JAX's preemption service, which finds the next step
-        that all can stop at; a SIGINT is obeyed where all ask for it (`meeting`: logging, evaluating, saving).
-        """
-        if jax.process_count() == 1:
-            return self.stop.signal
-        if multihost_utils.reached_preemption_sync_point(self.completed):
-            return signal.SIGTERM
-        if not meeting:
-            return None
-        return int(np.max(multihost_utils.process_allgather(np.int32(self.stop.signal or 0)))) or None
 
     def _compile(self, batch):
         started = time.perf_counter()
@@ -318,7 +281,7 @@ class _Run:
         return best
 
     def _evaluation_batches(self):
-        return evaluation_batches(self.source, self.evaluated, self.config, table=self.evaluated_table,
+        return evaluation_batches(self.source, self.opened.evaluated, self.config, table=self.opened.evaluated_table,
                                   process_index=jax.process_index(), process_count=jax.process_count())
 
     def _save(self) -> None:
@@ -327,22 +290,6 @@ class _Run:
         if not self.read_back:
             self.checkpoints.read_back(self.state)
             self.read_back = True
-
-    def _describe(self) -> None:
-        """Writes config.json and run.json and prints what the run is."""
-        config, split = self.config, self.split
-        run_folder.write_json(self.folder / 'config.json', config.to_dict())
-        sizes = {(row.height, row.width) for row in self.evaluated_table.rows.values()}
-        description = run_folder.describe_run(config, self.source, split, self.mesh, sizes)
-        run_folder.write_json(self.folder / 'run.json', description)
-        parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(self.state.params))
-        notes = (*self.source.notes, *as_lines(self.source.left_out),
-                 *data.label_notes(self.source, split.labeled, self.tables))
-        print(start_text(config, self.source, split, notes, self.mesh, description['protocol'], parameters), flush=True)
-        for line in advice.warnings(config):
-            print(f'warning: {line}', flush=True)
-        if self.completed:
-            print(f'going on from step {self.completed}', flush=True)
 
     def _say(self, text: str) -> None:
         if self.main:

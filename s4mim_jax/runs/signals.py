@@ -4,6 +4,10 @@ import os
 import signal
 import threading
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
 from s4mim_jax.config import terminal
 
 GRACE = 5.0  # seconds that a second SIGINT leaves the main thread to come back from the device
@@ -63,3 +67,18 @@ class StopRequest:
         self._listener.join()
         os.close(self._read)
         os.close(self._write)
+
+
+def agreed_signal(stop: StopRequest, completed: int, meeting: bool) -> int | None:
+    """The signal to obey after a step, the same in every process, because saving takes all of them.
+
+    Several processes: a SIGTERM to any one goes to JAX's preemption service, which finds the next step
+    that all can stop at; a SIGINT is obeyed where all ask for it (`meeting`: logging, evaluating, saving).
+    """
+    if jax.process_count() == 1:
+        return stop.signal
+    if multihost_utils.reached_preemption_sync_point(completed):
+        return signal.SIGTERM
+    if not meeting:
+        return None
+    return int(np.max(multihost_utils.process_allgather(np.int32(stop.signal or 0)))) or None

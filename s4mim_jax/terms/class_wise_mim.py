@@ -6,6 +6,10 @@ position (most of its pixels are). `method.mim.scope = image` opens the decoder'
 nothing else: plain MIM.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
@@ -18,6 +22,9 @@ from s4mim_jax.models.pixel_decoder import PixelDecoder
 from s4mim_jax.terms.patch_norm import PATCH, normalize_patches, restore_patches
 from s4mim_jax.terms.ratio import Ratio
 from s4mim_jax.views.table import View, views_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 HEAD = 'pixel_decoder'
 BY_CLASS = True
@@ -68,14 +75,14 @@ def pixel_decoder(config) -> PixelDecoder:
                         channels=config.data.channels)
 
 
-def init(config, key: jax.Array) -> dict:
+def init(config, key: PRNGKeyArray) -> dict:
     """Random parameters of the pixel decoder."""
     features = jnp.zeros((1, 2, 2, feature_channels(config)))
     return pixel_decoder(config).init(key, features, jnp.zeros((1, 2, 2), jnp.int32))['params']
 
 
-def reconstructed(forward) -> dict[str, jax.Array]:
-    """Masked copy -> f32 [B, H, W, C], what the pixel decoder says of it; all copies in one call."""
+def reconstructed(forward) -> dict[str, Float[Array, 'B H W C']]:
+    """Masked copy -> what the pixel decoder says of it; all copies in one call."""
     rows, grid = copies(forward.method), forward.grid
     maps = [forward.features[row.name] for row in rows]
     gates = [grid.at_centres(forward.masked[row.name].class_region) for row in rows]
@@ -93,7 +100,7 @@ def copies(method) -> list[View]:
     return [found[mask] for mask in method.mim.views]
 
 
-def pictures(forward) -> dict[str, jax.Array]:
+def pictures(forward) -> dict[str, Float[Array, 'B H W C']]:
     """The reconstruction of each copy in its view's own values: f32 [B, H, W, C], normalised. To look at (ours).
 
     With `method.mim.patch_norm` the decoder leaves out each patch's mean and deviation: the view's are put back.
@@ -108,11 +115,13 @@ def _whole(forward, copy):
     return forward.images[views_of(forward.method).base(copy, forward.method.masks)]
 
 
-def reconstruction_error(pixels, target, class_region, visible, grid: FeatureGrid, num_classes) -> Ratio:
+def reconstruction_error(pixels: Float[Array, 'B H W D'], target: Float[Array, 'B H W D'],
+                         class_region: Int32[Array, 'B H W'], visible: Bool[Array, 'B H W'], grid: FeatureGrid,
+                         num_classes: int) -> Ratio:
     """L1 on hidden pixels by class.
 
     Args:
-      pixels, target: f32 [B, H, W, 3]. class_region: i32 [B, H, W], classes or 255. visible: bool [B, H, W].
+      class_region: classes or 255.
       grid: of the feature map, at whose positions the decoder was gated.
 
     Returns:
@@ -129,8 +138,8 @@ def reconstruction_error(pixels, target, class_region, visible, grid: FeatureGri
     return Ratio(jnp.sum(jnp.where(hit, error[..., None], 0.0), (0, 1, 2)), jnp.sum(hit, (0, 1, 2), dtype=jnp.int32))
 
 
-def members(gate: jax.Array, marked: jax.Array, num_classes: int) -> jax.Array:
-    """Marked positions by class (ours): i32 [B, h, w], bool [B, h, w] -> bool [B, h, w, C]; 255 is in none."""
+def members(gate: Int32[Array, 'B h w'], marked: Bool[Array, 'B h w'], num_classes: int) -> Bool[Array, 'B h w C']:
+    """Marked positions by class (ours); class 255 is in none."""
     return (gate[..., None] == jnp.arange(num_classes)) & marked[..., None]
 
 

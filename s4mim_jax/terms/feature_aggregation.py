@@ -5,12 +5,19 @@ mean over the visible positions of a class in its image, without gradient; squar
 hidden positions, mean a class, then mean over classes. A position is hidden when most of its pixels are.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.key import Key
 from s4mim_jax.terms.class_wise_mim import copies, members, ramped
 from s4mim_jax.terms.ratio import Ratio
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int32
 
 BY_CLASS = True
 
@@ -43,12 +50,12 @@ def loss(forward) -> list[Ratio]:
     return ratios
 
 
-def distance_to_visible(features, source, gate, visible, num_classes: int, what: str = 'position') -> Ratio:
+def distance_to_visible(features: Float[Array, 'B h w D'], source: Float[Array, 'B h w D'], gate: Int32[Array, 'B h w'],
+                        visible: Bool[Array, 'B h w'], num_classes: int, what: str = 'position') -> Ratio:
     """Squared distance of what is hidden to the visible prototype of its class and image.
 
     Args:
-      features: float [B, h, w, D], of the masked pass. source: float [B, h, w, D], whose visible positions make
-        the prototypes. gate: i32 [B, h, w], classes or 255. visible: bool [B, h, w].
+      features: of the masked pass. source: whose visible positions make the prototypes. gate: classes or 255.
       what: 'position', every hidden position; 'prototype', the mean of the hidden positions.
 
     Returns:
@@ -68,13 +75,14 @@ def distance_to_visible(features, source, gate, visible, num_classes: int, what:
     return Ratio(jnp.einsum('bhw,bhwc->c', distance, counted), jnp.sum(counted, (0, 1, 2)).astype(jnp.int32))
 
 
-def unit(features: jax.Array) -> jax.Array:
-    """[..., D] of any float dtype -> f32 [..., D] of length 1; zero stays zero, with a finite gradient (ours)."""
+def unit(features: Float[Array, '*shape D']) -> Float[Array, '*shape D']:
+    """float32 of length 1, of any float dtype; zero stays zero, with a finite gradient (ours)."""
     features = features.astype(jnp.float32)
     return features * jax.lax.rsqrt(jnp.sum(jnp.square(features), axis=-1, keepdims=True) + 1e-12)
 
 
-def segment_mean(features: jax.Array, membership: jax.Array) -> tuple[jax.Array, jax.Array]:
+def segment_mean(features: Float[Array, 'B h w D'],
+                 membership: Float[Array, 'B h w C']) -> tuple[Float[Array, 'B C D'], Float[Array, 'B C']]:
     """Means by class and image, 0 for a class without members (ours).
 
     Args:

@@ -4,26 +4,34 @@ all: every pixel, our reading of the papers. visible: only the pixels that are s
 like any other occlusion. hidden: only the pixels that are not shown and must be inferred from the rest.
 """
 
-import jax
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 
 from s4mim_jax.config.labels import IGNORE
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Int32
 
-def label_of(forward, copy: str) -> jax.Array:
-    """i32 [B, H, W]: the labels of the labelled view, 255 where the masked copy has no loss."""
+    from s4mim_jax.pseudo_labels import Target
+
+
+def label_of(forward, copy: str) -> Int32[Array, 'B H W']:
+    """The labels of the labelled view, 255 where the masked copy has no loss."""
     counted = _counted(forward, copy)
     return forward.label if counted is None else jnp.where(counted, forward.label, IGNORE)
 
 
-def target_of(forward, copy: str, view: str):
-    """The pseudo_labels.Target of a view, [B, H, W], not valid where its masked copy has no loss."""
+def target_of(forward, copy: str, view: str) -> Target:
+    """The target of a view, not valid where its masked copy has no loss."""
     target, counted = forward.targets[view], _counted(forward, copy)
     return target if counted is None else target._replace(kept=target.kept & counted, valid=target.valid & counted)
 
 
-def _counted(forward, copy: str) -> jax.Array | None:
-    """bool [B, H, W]: the pixels of a masked copy that have a loss; None = all of them."""
+def _counted(forward, copy: str) -> Bool[Array, 'B H W'] | None:
+    """The pixels of a masked copy that have a loss; None = all of them."""
     kind = forward.method.masks.loss_on
     if kind == 'all':
         return None

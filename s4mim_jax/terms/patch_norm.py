@@ -1,15 +1,21 @@
 """Targets normalised patch by patch (`method.mim.patch_norm`; MAE, arXiv 2111.06377)."""
 
-import jax
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 # Side of the squares, pixels: MAE's. Ours is to keep it whatever the encoder's stride, 8 to 32, so that the target is
 # the same for every network that reconstructs it.
 PATCH = 16
 
 
-def normalize_patches(images: jax.Array, patch: int) -> jax.Array:
-    """Mean 0, deviation 1 in every patch x patch square and channel: f32 [B, H, W, C] -> the same.
+def normalize_patches(images: Float[Array, 'B H W C'], patch: int) -> Float[Array, 'B H W C']:
+    """Mean 0, deviation 1 in every patch x patch square and channel.
 
     Squares begin at the upper left; one that the border cuts off goes on with its last row and column (ours).
     """
@@ -18,7 +24,8 @@ def normalize_patches(images: jax.Array, patch: int) -> jax.Array:
     return _joined((squares - mean) / deviation, images.shape)
 
 
-def restore_patches(normalized: jax.Array, images: jax.Array, patch: int) -> jax.Array:
+def restore_patches(normalized: Float[Array, 'B H W C'], images: Float[Array, 'B H W C'],
+                    patch: int) -> Float[Array, 'B H W C']:
     """Gives each square the mean and deviation that it has in `images`; f32 [B, H, W, C] all three (ours).
 
     The inverse of `normalize_patches` where `normalized` came of `images`.

@@ -6,12 +6,19 @@ squared difference of two softmax maps is ours. With two classes it is the binar
 softmax of two logits is the sigmoid of their difference, and both classes differ by the same.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.config.key import Key
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.terms.ratio import Ratio
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 
 def needs(method) -> tuple[str, ...]:
@@ -40,12 +47,12 @@ def loss(forward) -> list[Ratio]:
                   jnp.sum(valid, dtype=jnp.int32)) for view, valid in pairs]
 
 
-def squared_difference(full: jax.Array, masked: jax.Array) -> jax.Array:
-    """Mean over classes of the squared difference of softmax maps (ours): two f32 [..., C] -> f32 [...]."""
+def squared_difference(full: Float[Array, '*shape C'], masked: Float[Array, '*shape C']) -> Float[Array, '*shape']:
+    """Mean over classes of the squared difference of softmax maps (ours)."""
     return jnp.mean(jnp.square(jax.nn.softmax(full) - jax.nn.softmax(masked)), axis=-1)
 
 
-def relative_entropy(full: jax.Array, masked: jax.Array) -> jax.Array:
-    """KL(full || masked) with the full branch fixed (ours): two f32 [..., C] -> f32 [...]."""
+def relative_entropy(full: Float[Array, '*shape C'], masked: Float[Array, '*shape C']) -> Float[Array, '*shape']:
+    """KL(full || masked) with the full branch fixed (ours)."""
     fixed = jax.nn.log_softmax(jax.lax.stop_gradient(full))
     return jnp.sum(jnp.exp(fixed) * (fixed - jax.nn.log_softmax(masked)), axis=-1)

@@ -1,6 +1,9 @@
 """L_x: cross-entropy on labelled images, plain or with online hard example mining."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,9 @@ from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.parallel.order_statistic import settled
 from s4mim_jax.terms.cross_entropy import class_weighted, pixel_cross_entropy
 from s4mim_jax.terms.ratio import Ratio
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Integer
 
 
 def needs(method) -> tuple[str, ...]:
@@ -35,7 +41,8 @@ def loss(forward) -> list[Ratio]:
     return [labeled_cross_entropy(forward.logits['x'], forward.label, forward.method, forward.method.supervised_loss)]
 
 
-def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method, kind: str = 'ce') -> Ratio:
+def labeled_cross_entropy(logits: Float[Array, 'B H W C'], label: Integer[Array, 'B H W'], method,
+                          kind: str = 'ce') -> Ratio:
     """Cross-entropy of logits f32 [B, H, W, C] and labels i32 [B, H, W]; `kind` is 'ce' or 'ohem'.
 
     With `method.class_weights` each pixel counts by its class's weight in the sum, and as one in the
@@ -54,7 +61,8 @@ def labeled_cross_entropy(logits: jax.Array, label: jax.Array, method, kind: str
     return Ratio(jnp.sum(jnp.where(known, pixels, 0.0)), jnp.sum(known, dtype=jnp.int32))
 
 
-def hard_pixels(pixels: jax.Array, known: jax.Array, threshold: float, keep: float) -> jax.Array:
+def hard_pixels(pixels: Float[Array, 'B H W'], known: Bool[Array, 'B H W'], threshold: float,
+                keep: float) -> Bool[Array, 'B H W']:
     """Which pixels OHEM trains on.
 
     A pixel is hard when its true class has a probability of at most `threshold`; each image keeps

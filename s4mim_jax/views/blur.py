@@ -1,9 +1,15 @@
 """Gaussian blur with a traced sigma."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 
 def kernel_radius(largest_sigma: float) -> int:
@@ -11,14 +17,14 @@ def kernel_radius(largest_sigma: float) -> int:
     return max(1, math.ceil(3.0 * largest_sigma))
 
 
-def kernel(sigma: jax.Array, radius: int) -> jax.Array:
+def kernel(sigma: Float[Array, ''], radius: int) -> Float[Array, ' taps']:
     """Sampled Gaussian, float32 [2 * radius + 1] that sums to one; sigma in pixels, traced."""
     offsets = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
     weights = jnp.exp(-0.5 * jnp.square(offsets / sigma))
     return weights / jnp.sum(weights)
 
 
-def gaussian_blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
+def gaussian_blur(image: Float[Array, 'H W C'], sigma: Float[Array, ''], radius: int) -> Float[Array, 'H W C']:
     """Separable Gaussian blur; the border is continued by its outermost pixel, as Pillow does.
 
     Sums of shifted copies: XLA fuses them into one loop, where a depthwise convolution (dm-pix's

@@ -1,5 +1,9 @@
 """Builds each view of a batch, once: photometric changes, CutMix, normalisation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +13,9 @@ from s4mim_jax.views.normalize import normalizer
 from s4mim_jax.views.photometric import photometric
 from s4mim_jax.views.randomness import StepRandomness
 from s4mim_jax.views.table import views_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool
 
 
 def build_views(names: tuple[str, ...], batch: dict, config, randomness: StepRandomness, collectives: Collectives):
@@ -59,7 +66,7 @@ def _strong(row, unlabeled, config, randomness, collectives):
     return normalize(paste(box, own, partner) * 255.0), box
 
 
-def mix_target(box: jax.Array | None, own, partner):
+def mix_target(box: Bool[Array, 'B H W'] | None, own, partner):
     """A view's target: every field of `own` with the partner's inside the view's box."""
     if box is None:
         return own

@@ -6,29 +6,36 @@ something else by three of them (additive brightness, contrast about each channe
 HSV), and by its hue compilers may draw wrong pixels (docs/platform.md).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, Pillow's mode L
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
 
-def brightness(image: jax.Array, factor: jax.Array) -> jax.Array:
+def brightness(image: Float[Array, 'H W C'], factor: Float[Array, '']) -> Float[Array, 'H W C']:
     """factor * image (torchvision `adjust_brightness`, Pillow `ImageEnhance.Brightness`)."""
     return _blend(image, factor, 0.0)
 
 
-def contrast(image: jax.Array, factor: jax.Array) -> jax.Array:
+def contrast(image: Float[Array, 'H W C'], factor: Float[Array, '']) -> Float[Array, 'H W C']:
     """Blend with the image's mean luma (torchvision `adjust_contrast`, Pillow `ImageEnhance.Contrast`)."""
     return _blend(image, factor, jnp.mean(luma(image)))
 
 
-def saturation(image: jax.Array, factor: jax.Array) -> jax.Array:
+def saturation(image: Float[Array, 'H W C'], factor: Float[Array, '']) -> Float[Array, 'H W C']:
     """Blend with every pixel's luma (torchvision `adjust_saturation`, Pillow `ImageEnhance.Color`)."""
     return _blend(image, factor, luma(image)[..., None])
 
 
-def hue(image: jax.Array, shift: jax.Array) -> jax.Array:
+def hue(image: Float[Array, 'H W C'], shift: Float[Array, '']) -> Float[Array, 'H W C']:
     """Hue moved by `shift` turns, saturation and value kept (torchvision `adjust_hue`).
 
     Continuous in every input: which channel is the largest is asked by comparing channels with one another, and
@@ -50,20 +57,20 @@ def hue(image: jax.Array, shift: jax.Array) -> jax.Array:
     return jnp.clip(jnp.stack([channel(5.0), channel(3.0), channel(1.0)], axis=-1), 0.0, 1.0)
 
 
-def luma(image: jax.Array) -> jax.Array:
-    """[H, W, 3] -> [H, W]: .299 R + .587 G + .114 B.
+def luma(image: Float[Array, 'H W 3']) -> Float[Array, 'H W']:
+    """.299 R + .587 G + .114 B.
 
     Written as a sum: a dot product may run in bfloat16 on a TPU and lose the last bits of a pixel.
     """
     return _LUMA[0] * image[..., 0] + _LUMA[1] * image[..., 1] + _LUMA[2] * image[..., 2]
 
 
-def grayscale(image: jax.Array) -> jax.Array:
+def grayscale(image: Float[Array, 'H W 3']) -> Float[Array, 'H W 3']:
     """[H, W, 3] with the luma in all three channels (torchvision `rgb_to_grayscale(..., 3)`)."""
     return jnp.broadcast_to(luma(image)[..., None], image.shape)
 
 
-def jitter(key: jax.Array, image: jax.Array, config) -> jax.Array:
+def jitter(key: PRNGKeyArray, image: Float[Array, 'H W C'], config) -> Float[Array, 'H W C']:
     """ColorJitter: the four operations in a random order, each with its own random strength.
 
     An image of another number of channels than three has no hue, saturation and luma: brightness and
@@ -96,7 +103,8 @@ def _without_color(image, brightness_first, factors):
     return brightness(image, jnp.where(brightness_first, 1.0, factors[_BRIGHTNESS]))
 
 
-def apply_in_order(image: jax.Array, order: jax.Array, factors: jax.Array, shift: jax.Array) -> jax.Array:
+def apply_in_order(image: Float[Array, 'H W C'], order: Int[Array, ' operations'], factors: Float[Array, ' factors'],
+                   shift: Float[Array, '']) -> Float[Array, 'H W C']:
     """The four operations in a traced order, without evaluating all four at each of the four places.
 
     Hue is the costly one and stands somewhere in the order: the (at most three) blends before it

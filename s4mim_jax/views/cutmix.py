@@ -1,16 +1,23 @@
 """CutMix: one box per image, pasted into everything that belongs to the image."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.parallel.order_statistic import settled
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Key, Shaped
 
 # Candidates for the aspect ratio. With the recipe's areas more than half of them are accepted on
 # average, so that all 32 fail less than once in 10^9 boxes; such a box takes the image's aspect.
 _CANDIDATES = 32
 
 
-def cutmix_boxes(keys: jax.Array, size: tuple[int, int], config) -> jax.Array:
+def cutmix_boxes(keys: Key[Array, ' B'], size: tuple[int, int], config) -> Bool[Array, 'B H W']:
     """Random boxes of UniMatch's CutMix (recipe: area ~ U, aspect ~ U, resampled until it fits).
 
     The share of the area is drawn once; then aspect and position are resampled until the box lies
@@ -19,22 +26,22 @@ def cutmix_boxes(keys: jax.Array, size: tuple[int, int], config) -> jax.Array:
     the position is uniform. Height and width are rounded down.
 
     Args:
-      keys: typed keys [B], one per global example (and per view).
+      keys: one per global example (and per view).
       size: (H, W) of the images.
       config: `config.method.cutmix`: probability; area, the share of H * W; aspect = height / width.
 
     Returns:
-      bool [B, H, W], True = take the partner; all False with probability 1 - `probability`.
+      True = take the partner; all False with probability 1 - `probability`.
     """
     return jax.vmap(lambda key: _one_box(key, size, config))(keys)
 
 
-def paste(box: jax.Array, base: jax.Array, partner: jax.Array) -> jax.Array:
+def paste(box: Bool[Array, 'B H W'], base: Shaped[Array, 'B H W *rest'],
+          partner: Shaped[Array, 'B H W *rest']) -> Shaped[Array, 'B H W *rest']:
     """Inside `box` the partner, elsewhere the base.
 
     Args:
-      box: bool [B, H, W].
-      base, partner: [B, H, W] or [B, H, W, ...] of one dtype: images, pseudo-labels, confidences,
+      base, partner: of one dtype: images, pseudo-labels, confidences,
         validity; all parts of an image must be pasted with the same box.
 
     Returns:

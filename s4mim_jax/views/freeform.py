@@ -1,6 +1,9 @@
 """Free-form masks: strokes and rectangles are hidden (MaskSup; this way of drawing them is ours)."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +11,9 @@ import numpy as np
 from jax import lax
 
 from s4mim_jax.parallel.order_statistic import kth_smallest
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Key
 
 # Free-form masks (our reading of MaskSup): 4-12 polylines of width 5-15 % of the shorter side and
 # 0-8 rectangles.
@@ -27,7 +33,7 @@ _CORNER = 0.01  # a rectangle's corners come this much later than its sides, so 
 _OUTSIDE = 0.1
 
 
-def freeform_mask(keys: jax.Array, size: tuple[int, int], low: float, high: float) -> jax.Array:
+def freeform_mask(keys: Key[Array, ' B'], size: tuple[int, int], low: float, high: float) -> Bool[Array, 'B H W']:
     """Hides strokes and rectangles, together a share of the image drawn from U(low, high).
 
     MaskSup's released masks are free-form holes of 50-60 %; this way of drawing them is ours.

@@ -1,14 +1,20 @@
 """Grid masks: whole cells of an image are hidden (MaskMatch, S4MIM)."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Key
 
-def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float,
-              feature_positions: tuple[np.ndarray, np.ndarray] | None = None) -> jax.Array:
+
+def grid_mask(keys: Key[Array, ' B'], size: tuple[int, int], patch: float, ratio: float,
+              feature_positions: tuple[np.ndarray, np.ndarray] | None = None) -> Bool[Array, 'B H W']:
     """Hides whole cells of a grid, the same number in every image (our reading of MaskMatch).
 
     round(H / patch) x round(W / patch) cells between rounded linspace edges: they differ by at most
@@ -16,7 +22,7 @@ def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float
     smallest of n uniform numbers: no loop, static shapes, no noise in the ratio.
 
     Args:
-      keys: typed keys [B], one per global example (and per view).
+      keys: one per global example (and per view).
       size: (H, W). patch: side of a cell, in pixels; in positions of the feature grid if
         `feature_positions` is given.
       ratio: share of hidden cells, 0..1.
@@ -24,7 +30,7 @@ def grid_mask(keys: jax.Array, size: tuple[int, int], patch: float, ratio: float
         pixels belongs to: cells then consist of whole positions.
 
     Returns:
-      bool [B, H, W], True = visible.
+      True = visible.
     """
     units = size if feature_positions is None else tuple(int(p[-1]) + 1 for p in feature_positions)
     cells = tuple(min(max(1, round(unit / patch)), unit) for unit in units)

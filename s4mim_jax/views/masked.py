@@ -1,6 +1,8 @@
 """Masked copies of views: what is hidden, and which pixels are reconstructed with which class."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,9 @@ from s4mim_jax.models.feature_grid import feature_grid
 from s4mim_jax.views.freeform import freeform_mask
 from s4mim_jax.views.grid import grid_mask
 from s4mim_jax.views.randomness import StepRandomness
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int32, Key
 
 
 class Masked(NamedTuple):
@@ -24,8 +29,8 @@ class Masked(NamedTuple):
     class_region: jax.Array
 
 
-def mask_view(name: str, image: jax.Array, class_region: jax.Array, index: jax.Array, config,
-              randomness: StepRandomness) -> Masked:
+def mask_view(name: str, image: Float[Array, 'B H W C'], class_region: Int32[Array, 'B H W'], index: Int32[Array, ' B'],
+              config, randomness: StepRandomness) -> Masked:
     """Hides a part of each image. The mask is applied last, after every other change of the view.
 
     That inputs are masked is MaskMatch's, MaskSup's and S4MIM's; which mask a view gets, and that hidden
@@ -33,8 +38,8 @@ def mask_view(name: str, image: jax.Array, class_region: jax.Array, index: jax.A
 
     Args:
       name: of the mask, see `views/table.py`: which keys of config.method.masks hold, and the stream of random numbers.
-      image: f32 [B, H, W, 3], the normalised view. class_region: i32 [B, H, W], labels with 255.
-      index: i32 [B], global example indices. config: reads method and model. randomness: of the step.
+      image: the normalised view. class_region: labels with 255. index: of the global examples.
+      config: reads method and model. randomness: of the step.
 
     Returns:
       Masked, of the shapes and dtypes of `image` and `class_region`.
@@ -80,14 +85,14 @@ def default_patch(size: tuple[int, int], stride: int, whole: bool) -> int:
     return stride if whole else max(1, round(tenth))
 
 
-def sample_class(keys: jax.Array, class_region: jax.Array) -> jax.Array:
+def sample_class(keys: Key[Array, ' B'], class_region: Int32[Array, 'B H W']) -> Int32[Array, ' B']:
     """One of the classes present in each image, each equally likely, whatever its area (ours).
 
     Args:
-      keys: typed keys [B]. class_region: i32 [B, H, W], class ids below 255, or 255.
+      class_region: class ids below 255, or 255.
 
     Returns:
-      i32 [B]; 255 where no class is present.
+      255 where no class is present.
     """
     present = jax.vmap(lambda region: jnp.zeros(256, bool).at[region.reshape(-1)].set(True))(class_region)[:, :IGNORE]
     noise = jax.vmap(lambda key: jax.random.uniform(key, (IGNORE,)))(keys)

@@ -1,10 +1,15 @@
 """From pixel values to what the networks take, and back."""
 
-from functools import partial
+from __future__ import annotations
 
-import jax
+from functools import partial
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Real, Shaped
 
 # Mean and standard deviation of ImageNet in red, green, blue, on the scale 0..1.
 MEAN = (0.485, 0.456, 0.406)
@@ -28,8 +33,9 @@ def normalizer(data):
     return partial(normalize, mean=mean, std=std)
 
 
-def normalize(images: jax.Array, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> jax.Array:
-    """uint8 or float [..., C] in 0..255 -> float32 of the same shape, with mean 0 and deviation 1.
+def normalize(images: Real[Array, '*shape C'], mean: tuple[float, ...] = MEAN,
+              std: tuple[float, ...] = STD) -> Float[Array, '*shape C']:
+    """uint8 or float in 0..255 -> float32 with mean 0 and deviation 1.
 
     mean, std: C numbers each on the scale 0..1; by default those of ImageNet.
     """
@@ -37,12 +43,13 @@ def normalize(images: jax.Array, mean: tuple[float, ...] = MEAN, std: tuple[floa
     return (images.astype(jnp.float32) - 255.0 * jnp.asarray(mean, jnp.float32)) / scale
 
 
-def denormalize(images: jax.Array, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> jax.Array:
-    """The inverse of `normalize`: float [..., C] -> float32 [..., C] in 0..255."""
+def denormalize(images: Float[Array, '*shape C'], mean: tuple[float, ...] = MEAN,
+                std: tuple[float, ...] = STD) -> Float[Array, '*shape C']:
+    """The inverse of `normalize`: float32 in 0..255."""
     scale = 255.0 * jnp.asarray(std, jnp.float32)
     return images.astype(jnp.float32) * scale + 255.0 * jnp.asarray(mean, jnp.float32)
 
 
-def as_rgb(images: np.ndarray | jax.Array):
-    """[..., C] -> [..., 3] to look at: the first three channels; one or two as the gray of the first."""
+def as_rgb(images: Shaped[np.ndarray | Array, '*shape C']) -> Shaped[np.ndarray | Array, '*shape 3']:
+    """To look at: the first three channels; one or two as the gray of the first."""
     return images[..., :3] if images.shape[-1] >= 3 else images[..., [0, 0, 0]]

@@ -1,12 +1,19 @@
 """The strong photometric view: jitter, grayscale, blur, each with its probability."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
 from s4mim_jax.views import blur, color
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Key
 
-def photometric(keys: jax.Array, images: jax.Array, config) -> jax.Array:
+
+def photometric(keys: Key[Array, ' B'], images: Float[Array, 'B H W C'], config) -> Float[Array, 'B H W C']:
     """UniMatch's strong view (V1 and V2 alike): ColorJitter, then grayscale, then Gaussian blur.
 
     Grayscale exists for three channels alone, as do saturation and hue; other images have brightness,
@@ -14,12 +21,12 @@ def photometric(keys: jax.Array, images: jax.Array, config) -> jax.Array:
     alone, not on its place in the batch or on the other images.
 
     Args:
-      keys: typed keys [B] (`jax.random.key`), one per global example.
-      images: float32 [B, H, W, C] in 0..1.
+      keys: `jax.random.key`, one per global example.
+      images: float32 in 0..1.
       config: `config.views`.
 
     Returns:
-      float32 [B, H, W, C] in 0..1.
+      float32 in 0..1.
     """
     return jax.vmap(lambda key, image: _one(key, image, config))(keys, images)
 

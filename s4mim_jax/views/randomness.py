@@ -5,14 +5,19 @@ index. Nothing has to be stored in a checkpoint, adding a stream changes no othe
 draws the same numbers on whatever device it lands.
 """
 
+from __future__ import annotations
+
 import zlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Int32, Key, PRNGKeyArray
 
-def stream(seed, name: str, step) -> jax.Array:
+
+def stream(seed, name: str, step) -> PRNGKeyArray:
     """Key of a named stream at a step; seed and step are Python or traced integers."""
     root = jax.random.key(jnp.asarray(seed, jnp.uint32))
     key = jax.random.fold_in(root, zlib.crc32(name.encode()))
@@ -28,7 +33,7 @@ class StepRandomness(NamedTuple):
     seed: jax.Array
     step: jax.Array
 
-    def keys(self, name: str, index: jax.Array) -> jax.Array:
-        """One key per example of a named stream: index i32 [B] (global example index) -> keys [B]."""
+    def keys(self, name: str, index: Int32[Array, ' B']) -> Key[Array, ' B']:
+        """One key per example of a named stream, of the global example index."""
         key = stream(self.seed, name, self.step)
         return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)

@@ -257,9 +257,11 @@ def test_the_pages_show_the_tables_of_the_committed_results():
     assert pages.between('ablation') == (results / 'history' / 'ablation' / 'table.md').read_text()
     assert len(pages.between('ablation').splitlines()) > 10
     assert pages.between('evidence') == (results / 'evidence' / 'table.md').read_text()
-    fixmatch = next(row for row in pages.rows('evidence') if row and row[0] == 'fixmatch')
-    mean, low, high = re.match(r'([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]', fixmatch[5]).groups()
-    said = '**{:+.1f} points of mIoU [{:+.1f}, {:+.1f}]**'.format(*map(float, (mean, low, high)))
-    assert said in (ROOT / 'README.md').read_text(), said
+    for method, host in (('fixmatch', 'labelled-only'), ('s4mc', 'FixMatch')):
+        row = next(row for row in pages.rows('evidence') if row[0] == method)
+        mean, low, high = map(float, re.match(r'([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]', row[5]).groups())
+        said = f'{mean:+.1f} points of mIoU [{low:+.1f}, {high:+.1f}]'
+        line, = (line for line in (ROOT / 'README.md').read_text().splitlines() if line.startswith(f'| `{method}`'))
+        assert said in line and f'over {host}' in line and ('**' in line) == (low > 0), said
     assert pages.between('first_round') == (results / 'history' / 'first_round' / 'table.md').read_text()
     assert pages.between('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
+from forked_runs import QUICK_COMPILES
 from PIL import Image
 
 from s4mim_jax import data, evaluation, views
@@ -154,7 +155,7 @@ def test_evaluate_a_run(run, capsys):
 
 
 def command(*arguments):
-    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}
+    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES}
     return subprocess.run([sys.executable, '-m', 's4mim_jax.evaluate', *arguments], env=environment,
                           text=True, capture_output=True, timeout=300)
 

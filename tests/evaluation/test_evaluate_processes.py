@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 
+from forked_runs import QUICK_COMPILES
+
 PROGRAM = '''
 import json, sys
 import jax, numpy as np
@@ -50,7 +52,7 @@ def outputs(count, folder):
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, 'JAX_PLATFORMS': 'cpu',
-                   'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+                   'XLA_FLAGS': f'--xla_force_host_platform_device_count=2 {QUICK_COMPILES}'}
     files = [folder / f'{count}_{process}.json' for process in range(count)]
     running = [subprocess.Popen([sys.executable, '-c', PROGRAM, str(port), str(count), str(process), str(file)],
                                 env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

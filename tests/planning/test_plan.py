@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from forked_runs import QUICK_COMPILES
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models import conv
@@ -30,7 +31,7 @@ def environment(tmp_path_factory):
     """As a user's shell would be, with a home of its own."""
     home = tmp_path_factory.mktemp('home')
     kept = {k: v for k, v in os.environ.items() if k != 'S4MIM_DATA'}
-    return kept | {'HOME': str(home), 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_backend_optimization_level=0',
+    return kept | {'HOME': str(home), 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES,
                    'PYTHONUNBUFFERED': '1'}
 
 

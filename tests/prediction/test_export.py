@@ -11,6 +11,7 @@ import pytest
 import tiny
 import tiny_network
 import tiny_run
+from forked_runs import QUICK_COMPILES
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -76,7 +77,8 @@ for count in (1, 3):
 assert not any(name.startswith(('s4mim_jax', 'flax', 'orbax')) for name in sys.modules)
 '''
     done = subprocess.run([sys.executable, '-c', code.replace('import jax,', 'import jax, jax.export,')], text=True,
-                          capture_output=True, env=os.environ | {'XLA_FLAGS': '', 'PYTHONPATH': ''}, timeout=300)
+                          capture_output=True, timeout=300,
+                          env=os.environ | {'XLA_FLAGS': QUICK_COMPILES, 'PYTHONPATH': ''})
     assert done.returncode == 0, done.stderr
     total = sum(array.size for array in load_file(folder / 'weights.safetensors').values())
     assert total > 10_000 and not any('pixel_decoder' in name for name in load_file(folder / 'weights.safetensors'))
@@ -184,7 +186,7 @@ def test_damaged_exports_are_refused_by_file(exported, tmp_path):
 
 @pytest.mark.slow
 def test_the_commands_work_together(run, tmp_path):
-    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}
+    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES}
     command = lambda *line: subprocess.run([sys.executable, '-m', *line], env=environment, text=True,
                                            capture_output=True, timeout=300)
     done = command('s4mim_jax.export', f'--workdir={run}', f'--output={tmp_path / "model"}', '--weights=student')

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
+from forked_runs import QUICK_COMPILES
 from PIL import Image
 
 import s4mim_jax
@@ -154,7 +155,7 @@ def test_a_path_that_leads_nowhere_is_named(run):
 
 
 def command(*arguments):
-    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}
+    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES}
     return subprocess.run([sys.executable, '-m', 's4mim_jax.predict', *map(str, arguments)], env=environment,
                           text=True, capture_output=True, timeout=300)
 

@@ -69,8 +69,8 @@ def test_a_circle_would_be_found():
 
 # Rooms from below: each may import itself, the ground and what stands beside it here. The ground is the part of
 # `config` that everybody may stand on; the rest of it reads the terms' own keys and belongs to the command lines.
-GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions', 'terminal',
-          'weight_folders')
+GROUND = ('errors', 'labels', 'encoder_sizes', 'precision', 'overrides', 'key', 'extensions', 'new_folder',
+          'terminal', 'weight_folders')
 ALLOWED = {
     'ground': '',
     'parallel': '',

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked_runs import QUICK_COMPILES
 from PIL import Image
 
 from s4mim_jax.config.command_line import load_config
@@ -95,7 +96,7 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
     environment = {key: value for key, value in os.environ.items() if not key.startswith('S4MIM')}
     # `shapes` is drawn once, in the folder in which a quickstart of the checkout draws it.
     environment |= {'PYTHONPATH': str(installed), 'JAX_PLATFORMS': 'cpu', 'S4MIM_DATA': str(ROOT / 'data'),
-                    'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+                    'XLA_FLAGS': QUICK_COMPILES}
 
     def run(module, *arguments):
         done = subprocess.run([sys.executable, '-m', f's4mim_jax.{module}', *arguments], cwd=work, env=environment,

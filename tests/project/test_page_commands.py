@@ -1,6 +1,7 @@
 """Every command of every page is valid, and is run by a test or named on docs/commands.md with what it needs."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,7 @@ RUN_BY = {
     'python tests/hue_by_equality.py': 'tests/views/test_hue.py::test_the_reproducer_finds_no_pixel_by_order',
     'python benchmarks/ablation.py':
         'tests/benchmarks/test_ablation.py::test_the_committed_table_is_that_of_the_committed_runs',
+    'python benchmarks/fit.py': 'tests/benchmarks/test_fit_outcomes.py::test_the_command_prints_the_table_of_the_page',
     'python -m s4mim_jax.fit': 'tests/project/test_installed.py::test_an_installed_wheel_in_an_empty_folder',
     'python -m s4mim_jax.plan --config=...': 'tests/planning/test_plan.py::test_a_plan_for_eight_devices',
     'python -m s4mim_jax.catalog': 'tests/models/test_pairs.py::test_the_command_lists_pairs',
@@ -127,6 +129,30 @@ def test_its_flags_and_settings_exist(command, monkeypatch):
 
 # --- typed ---
 
+ORDER = ('README.md', 'training.md', 'export.md', 'label_formats.md', 'own_images.md', 'pretrained_weights.md')
+
+
+def typed():
+    """The commands that are typed here, page after page."""
+    return [command for page in ORDER for command in COMMANDS
+            if command.page == page and RUN_BY.get(place(command)) == HERE and complete(command)]
+
+
+def complete(command) -> bool:
+    """Whether nothing is left out that the program needs: `evaluate --checkpoint=best` in running text is a hint."""
+    return not command.module or any(f'--{name}' in command.text for name in ('workdir', 'output', 'describe'))
+
+
+def form(command):
+    """What a command is, whatever folders it names."""
+    return command.module, frozenset(word.partition('=')[0] for word in command.words if word.startswith('--'))
+
+
+def test_what_is_not_typed_is_a_hint_or_of_a_form_that_is():
+    forms, rest = set(map(form, typed())), set(COMMANDS) - set(typed())
+    assert len(typed()) >= 25
+    assert [name_of(c) for c in rest if RUN_BY.get(place(c)) == HERE and complete(c) and form(c) not in forms] == []
+
 NARROW = ['--config.total_steps=2', '--config.eval.every=2', '--config.checkpoint.every=2', '--config.log.images=0',
           '--config.batch.labeled=2', '--config.batch.unlabeled=2', '--config.model.encoder=resnet18',
           '--config.model.width=4', '--config.model.decoder_width=4', '--config.model.low_level_width=4',
@@ -144,31 +170,42 @@ def world(tmp_path_factory):
             shutil.copytree(folder / 'mine/images/test', folder / name)
         shutil.copy(next((folder / 'photos').iterdir()), folder / 'photo.jpg')
         label_exports.labelme(folder / 'my_export')
-        shutil.copy(ROOT / 's4mim_jax/pretrained/files/patterns_resnet18_unet.safetensors', folder / 'SOURCE')
+        start, = (ROOT / 's4mim_jax/pretrained/files').glob('*.safetensors')
+        shutil.copy(start, folder / 'start.safetensors')
         yield folder, run
 
 
 # Words of the pages that stand for something of one's own.
-SIZES = {'--sizes=480x640': '--sizes=96x128', '--platforms=cpu,cuda,tpu': '--platforms=cpu'}
+OWN = {'--sizes=480x640': '--sizes=96x128', '--platforms=cpu,cuda,tpu': '--platforms=cpu',
+       'SOURCE': 'start.safetensors', '--output=FILE': '--output=FILE.safetensors'}
+
+
+MADE = {'README.md': ['check', 'predictions/test_00.png'],
+        'training.md': ['predictions/photo.png', 'report/index.html'],
+        'export.md': ['model/model.json', 'predictions/test_00.png'],
+        'label_formats.md': ['my_data/masks', 'pseudo/correct.html'],
+        'own_images.md': ['predictions_bands', 'field/field.png', 'runs/second/config.json', 'runs/gray/config.json'],
+        'pretrained_weights.md': ['FILE.safetensors']}
 
 
 @pytest.mark.slow
-def test_the_commands_can_be_typed_one_after_the_other(world):
+@pytest.mark.parametrize('page', ORDER)
+def test_the_commands_can_be_typed_one_after_the_other(page, world):
     """README first, then the pages that go on where it ends; each in the folder that the ones before it have left."""
     folder, run = world
-    order = ['README.md', 'training.md', 'export.md', 'label_formats.md', 'own_images.md', 'pretrained_weights.md']
-    typed = [c for page in order for c in COMMANDS
-             if c.page == page and RUN_BY.get(place(c)) == HERE and complete(c)]
-    assert len(typed) >= 25
-    for command in typed:
-        if command.text.startswith('cp '):
-            run.shell(command.text)
+    for name in ('pseudo', 'predictions'):  # predictions never replace others
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for command in typed():
+        if command.page != page:
             continue
-        words = [SIZES.get(word, word) for word in command.words]
-        if command.page == 'README.md':  # its images have no masks of 0 and 255
+        if not command.module:
+            run.shell(command.text) if command.text.startswith('cp ') else run(shlex.split(command.text)[1:])
+            continue
+        words = [OWN.get(word, word) for word in command.words]
+        if page == 'README.md':  # its images have no masks of 0 and 255
             words = [word.replace('=my_images', '=mine') for word in words]
-            words += ['--config.data.label_map=0:0,255:1'] if command.module in ('train', 'data.check') else []
-        if command.page == 'training.md' and command.module == 'train':
+            words += ['--config.data.label_map=0:0,255:1'] * (command.module in ('train', 'data.check'))
+        if page == 'training.md' and command.module == 'train':
             words += ['--config.data.name=folder', '--config.data.dir=mine', '--config.data.label_map=0:0,255:1',
                       '--config.data.split=all']
         if command.module == 'train':
@@ -178,13 +215,4 @@ def test_the_commands_can_be_typed_one_after_the_other(world):
                 if not (folder / name).exists():
                     shutil.copytree(folder / 'runs/fixmatch', folder / name)
         run(['-m', f's4mim_jax.{command.module}', *words])
-    made = ['check', 'predictions/photo.png', 'report/index.html', 'model/model.json', 'my_data/masks', 'pseudo',
-            'predictions_bands', 'field/field.png', 'runs/second/config.json', 'FILE']
-    assert [name for name in made if not (folder / name).exists()] == []
-
-
-def complete(command) -> bool:
-    """Whether nothing is left out that the program needs: `evaluate --checkpoint=best` in running text is a hint."""
-    text = command.text
-    return not command.module or (len(command.words) > 1 and ('--workdir' in text or '--output' in text
-                                                              or '--describe' in text)) and 'WORKDIR' not in text
+    assert [name for name in MADE[page] if not (folder / name).exists()] == []

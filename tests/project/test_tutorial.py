@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from forked_runs import QUICK_COMPILES
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / 'docs' / 'tutorial.ipynb'
 
@@ -21,7 +22,7 @@ def test_it_runs(monkeypatch):
     pytest.importorskip('ipykernel')
     monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')
     monkeypatch.setenv('PYTHONPATH', str(NOTEBOOK.parents[1]))
-    monkeypatch.setenv('XLA_FLAGS', '--xla_backend_optimization_level=0')  # without the tests' eight devices
+    monkeypatch.setenv('XLA_FLAGS', QUICK_COMPILES)  # without the tests' eight devices
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:  # how well it learns is not the subject
         cell.source = cell.source.replace('minutes=2)', 'minutes=0.3)')

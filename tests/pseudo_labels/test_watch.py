@@ -165,12 +165,13 @@ def test_an_evaluation_without_pictures_still_logs_the_counts(monkeypatch, metho
     monkeypatch.setattr(loop.evaluation, 'make_evaluator', lambda *arguments: lambda *given: result)
     monkeypatch.setattr(loop, 'evaluation_batches', lambda *arguments, **named: [])
     monkeypatch.setattr(loop, 'Monitor', Written)
-    monkeypatch.setattr(loop._Run, '_describe', lambda self: None)
+    monkeypatch.setattr(loop, 'describe', lambda *arguments: None)
     monkeypatch.setattr(loop._Run, '_run', lambda self: self._evaluate(None))
     run = loop._Run.__new__(loop._Run)
     run.__dict__ |= {
         'config': config, 'passes': passes.passes_of(config.method), 'completed': 3, 'main': True, 'folder': None,
-        'mesh': None, 'evaluated': None, 'evaluated_table': None, 'writers': (), 'loop': {'best_miou': None},
+        'mesh': None, 'opened': SimpleNamespace(evaluated=None, evaluated_table=None), 'writers': (),
+        'loop': {'best_miou': None},
         'source': SimpleNamespace(num_classes=2, classes=('a', 'b'), palette=np.zeros((2, 3), np.uint8)),
         'state': SimpleNamespace(variables=lambda weights: None, ema=None), 'checkpoints': Written()}
     assert run.run()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import report_world
 import tiny_run
+from forked_runs import QUICK_COMPILES
 from PIL import Image
 from report_world import PROTOCOL, groups_of, make, text
 
@@ -172,7 +173,8 @@ def test_predictions_are_painted_below_their_names(monkeypatch):
 
 def command(*arguments):
     return subprocess.run([sys.executable, '-m', 's4mim_jax.report', *map(str, arguments)], cwd=ROOT, text=True,
-                          env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}, capture_output=True, timeout=300)
+                          env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES},
+                          capture_output=True, timeout=300)
 
 
 def test_command_line_and_exit_statuses(world, tmp_path):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tiny_network
 from absl.testing import flagsaver
 from PIL import Image
 from test_train import ROOT, TINY, make_dataset
@@ -159,9 +160,10 @@ def test_weights_of_another_architecture(monkeypatch, capsys, good, tmp_path):
 def test_checkpoint_of_another_model(monkeypatch, capsys, dataset, tmp_path, change):
     from s4mim_jax.runs.checkpoints import Checkpoints
     from s4mim_jax.training import create_state
+    tiny_network.replace(monkeypatch)
     monkeypatch.setattr(sys, 'argv', ['train'])
     overrides = [item.removeprefix('--config.').partition('=')[::2] for item in TINY]
-    config = command_line.load_config(f'{ROOT}/configs/shapes.py:fixmatch', overrides)
+    config = command_line.load_config(f'{ROOT}/configs/shapes.py:fixmatch', [*overrides, ('model.output_stride', '8')])
     checkpoints = Checkpoints(tmp_path / 'run')
     checkpoints.save(create_state(config, 3), {'best_step': None, 'best_miou': None, 'sums': {}})
     checkpoints.close()
@@ -169,7 +171,8 @@ def test_checkpoint_of_another_model(monkeypatch, capsys, dataset, tmp_path, cha
     before = sorted(str(p) for p in (tmp_path / 'run').rglob('*'))
     if change == 'classes':
         (dataset / 'classes.txt').write_text('0 ground\n1 wall\n2 roof\n3 sky\n')
-    message = refuse(monkeypatch, capsys, dataset, tmp_path / 'run', *([] if change == 'classes' else [change]))
+    message = refuse(monkeypatch, capsys, dataset, tmp_path / 'run', '--config.model.output_stride=8',
+                     *([] if change == 'classes' else [change]))
     assert 'another model' in message and 'stored' in message
     assert sorted(str(p) for p in (tmp_path / 'run').rglob('*')) == before
 

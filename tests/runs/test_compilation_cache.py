@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 import tiny_run
+from forked_runs import QUICK_COMPILES
 
 from s4mim_jax.config import command_line
 
@@ -65,7 +66,7 @@ def test_a_second_start_compiles_nothing(tmp_path):
     """In another folder beside it needs the same programs; after a stop, the step's program and the restore's."""
     data = tiny_run.dataset(tmp_path / 'data', sizes=((40, 48),) * 3)
     environment = {name: value for name, value in os.environ.items() if name != 'JAX_COMPILATION_CACHE_DIR'}
-    environment |= {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+    environment |= {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': QUICK_COMPILES}
     flags = [f'--config={ROOT}/configs/shapes.py:supervised', f'--config.data.dir={data}', *TINY]
     programs = lambda: {path.name for path in (tmp_path / 'runs' / '.jax_cache').glob('*-cache')}
     begin = lambda run: start.start([*flags, f'--workdir={tmp_path}/runs/{run}'], tmp_path / 'events.json', environment)

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pytest
-from forked_runs import Starter
+from forked_runs import Starter, until
 from test_train import TINY, lines, make_dataset, parameters
 
 from s4mim_jax.runs.storage import StorageError, finished_steps
@@ -29,9 +29,9 @@ def world(tmp_path_factory):
     dataset = make_dataset(root / 'dataset')
 
     def arguments(workdir):
-        return ['--config=configs/shapes.py:fixmatch_ema', f'--workdir={workdir}', f'--config.data.dir={dataset}',
-                f'--config.total_steps={STEPS}', '--config.eval.every=5', '--config.checkpoint.every=1', *TINY,
-                '--config.log.images=0']
+        return ['--config=configs/shapes.py:supervised,teacher.kind=ema', f'--workdir={workdir}',
+                f'--config.data.dir={dataset}', f'--config.total_steps={STEPS}', '--config.eval.every=5',
+                '--config.checkpoint.every=1', *TINY, '--config.model.output_stride=8', '--config.log.images=0']
 
     with Starter(root / 'cache') as starter:
         starter.start(arguments(root / 'whole'), root / 'whole.log')
@@ -56,14 +56,6 @@ def same(workdir, expected):
 def finish(starter, arguments, workdir, log):
     starter.start(arguments(workdir), log)
     assert starter.wait() == 0, log.read_text()
-
-
-def until(condition, log, seconds=240):
-    """Waits, closely, for something that the running process does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.001)
 
 
 def unfinished(workdir):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from forked_runs import QUICK_COMPILES
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import make_mesh, state_shardings
@@ -288,7 +289,7 @@ def test_a_checkpoint_moves_between_topologies(tmp_path):
     write(tmp_path / 'eight', state)
     write(tmp_path / 'grid', read(tmp_path / 'eight', grid))
     here, root = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
-    environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=1',
+    environment = {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count=1 {QUICK_COMPILES}',
                    'PYTHONPATH': f'{root}{os.pathsep}{root / "tests"}'}
     done = subprocess.run([sys.executable, '-c', PROGRAM, str(here), str(tmp_path / 'grid'), str(tmp_path / 'one')],
                           cwd=root, env=environment, capture_output=True, text=True, timeout=240,

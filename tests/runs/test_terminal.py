@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from dataset_trees import write_folder
+from forked_runs import QUICK_COMPILES
 
 from s4mim_jax.runs.throughput import Progress
 
@@ -88,6 +89,16 @@ def test_a_narrow_terminal_keeps_loss_rate_and_time_left():
     assert 'kept' in progress.line(losses, 90) and 'images/s' not in progress.line(losses, 70)
 
 
+@pytest.mark.parametrize(('own', 'level'), [(None, '3'), ('0', '0')])
+def test_xla_and_tensorflow_speak_when_they_are_asked_to(own, level):
+    code = ("import jax, os, sys; sys.argv = ['x']; from s4mim_jax.config import command_line\n"
+            "command_line.run(lambda *a: print(os.environ['TF_CPP_MIN_LOG_LEVEL']))")
+    environment = {k: v for k, v in os.environ.items() if k != 'TF_CPP_MIN_LOG_LEVEL'}
+    environment |= {'TF_CPP_MIN_LOG_LEVEL': own} if own else {}
+    done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == level
+
+
 @pytest.mark.slow
 def test_a_training_on_a_terminal(tmp_path):
     """Nothing is wider than the terminal but the start text, and nothing comes from the libraries."""
@@ -98,7 +109,7 @@ def test_a_training_on_a_terminal(tmp_path):
     text = seen([sys.executable, '-m', 's4mim_jax.train', '--config=configs/folder.py:fixmatch_ema,split=seeded:1/2',
                  f'--config.data.dir={tmp_path / "set"}', f'--workdir={tmp_path / "run"}',
                  *(f'--config.{setting}' for setting in small)],
-                JAX_PLATFORMS='cpu', XLA_FLAGS='--xla_backend_optimization_level=0')
+                JAX_PLATFORMS='cpu', XLA_FLAGS=QUICK_COMPILES)
     lines = screen(text)
     steps = [line for line in lines if re.match(r'step \d+/6', line)]
     assert len(steps) == 1 and steps[0].startswith('step 6/6  loss') and len(steps[0]) < 80 and 'ETA' in steps[0]

@@ -1,15 +1,14 @@
 """The command line of training on a small folder dataset: files, resume, signals, bad numbers."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_network
+from forked_runs import Starter
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,20 +41,31 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def environment():
-    return os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_backend_optimization_level=0',
-                         'PYTHONUNBUFFERED': '1'}
+def starter():
+    with Starter() as starter:
+        yield starter
 
 
-def command(dataset, workdir, *extra, method='unimatch_v2', steps=6):
-    return [sys.executable, '-m', 's4mim_jax.train', f'--config={ROOT}/configs/shapes.py:{method}',
-            f'--workdir={workdir}', f'--config.data.dir={dataset}', f'--config.total_steps={steps}',
-            '--config.eval.every=3', '--config.checkpoint.every=2', *TINY, *extra]
+@pytest.fixture(autouse=True)
+def ended(starter):
+    """Nothing that a failed test started goes on."""
+    yield
+    if starter.running:
+        starter.kill()
+        starter.wait()
 
 
-def run(environment, *arguments, **kwargs):
-    return subprocess.run(command(*arguments, **kwargs), cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=300, check=False)
+def arguments(dataset, workdir, *extra, method='unimatch_v2', steps=6):
+    return [f'--config={ROOT}/configs/shapes.py:{method}', f'--workdir={workdir}', f'--config.data.dir={dataset}',
+            f'--config.total_steps={steps}', '--config.eval.every=3', '--config.checkpoint.every=2', *TINY,
+            '--config.model.output_stride=8', '--config.views.jitter_probability=0.0',
+            '--config.views.blur_probability=0.0', *extra]
+
+
+def run(starter, dataset, workdir, *extra, signal_after=None, **kwargs):
+    output = workdir.parent / f'{workdir.name} output'
+    output.mkdir(exist_ok=True)
+    return starter.run(arguments(dataset, workdir, *extra, **kwargs), output, signal_after)
 
 
 def lines(workdir):
@@ -76,10 +86,10 @@ def parameters(workdir):
 
 
 @pytest.fixture(scope='module')
-def finished(dataset, environment, tmp_path_factory):
+def finished(dataset, starter, tmp_path_factory):
     """An uninterrupted run with an EMA teacher and BatchNorm."""
     workdir = tmp_path_factory.mktemp('runs') / 'whole'
-    done = run(environment, dataset, workdir)
+    done = run(starter, dataset, workdir)
     assert done.returncode == 0, done.stderr
     return workdir, done.stdout
 
@@ -106,50 +116,36 @@ def test_a_run_writes_its_folder(finished):
 
 
 @pytest.mark.parametrize('after', ['compiled', 'step 2/6', 'step 3 ', 'step 4/6'])
-def test_sigkill_and_resume_are_bit_identical(dataset, environment, finished, tmp_path, after):
+def test_sigkill_and_resume_are_bit_identical(dataset, starter, finished, tmp_path, after):
     workdir = tmp_path / 'killed'
-    with subprocess.Popen(command(dataset, workdir), cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as process:
-        for line in process.stdout:
-            if line.startswith(after):
-                process.kill()
-                break
-        else:
-            pytest.fail(f'the run never printed {after!r}')
-    assert process.returncode == -signal.SIGKILL
-    again = run(environment, dataset, workdir)
+    killed = run(starter, dataset, workdir, signal_after=(signal.SIGKILL, after))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    again = run(starter, dataset, workdir)
     assert again.returncode == 0, again.stderr
     assert parameters(workdir) == parameters(finished[0])
     assert lines(workdir) == lines(finished[0])
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_a_second_run_continues(dataset, environment, tmp_path, number):
+def test_a_signal_saves_and_a_second_run_continues(dataset, starter, tmp_path, number):
     workdir = tmp_path / 'stopped'
-    slow = dict(steps=400, method='supervised')
     quiet = ('--config.checkpoint.every=0', '--config.eval.every=0', '--config.log.images=0')
-    with subprocess.Popen(command(dataset, workdir, *quiet, **slow), cwd=ROOT, env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith('step 4/'):
-                process.send_signal(number)
-                break
-        rest = process.stdout.read()
-    assert process.returncode == 128 + number
-    stopped = int(re.search(r'after step (\d+); saved', rest).group(1))
+    first = run(starter, dataset, workdir, *quiet, steps=100_000, method='supervised', signal_after=(number, 'step 4/'))
+    assert first.returncode == 128 + number, first.stderr
+    stopped = int(re.search(r'after step (\d+); saved', first.stdout).group(1))
     assert parameters(workdir)[0] == stopped
-    again = run(environment, dataset, workdir, *quiet, steps=stopped + 2, method='supervised')
+    again = run(starter, dataset, workdir, *quiet, steps=stopped + 2, method='supervised')
     assert again.returncode == 0 and f'going on from step {stopped}' in again.stdout
     steps = [line['step'] for line in lines(workdir) if line['split'] == 'train']
     assert steps == sorted(set(steps)) and steps[-1] == stopped + 2
 
 
-def test_a_non_finite_loss_stops_and_keeps_the_last_checkpoint(dataset, environment, tmp_path):
+def test_a_non_finite_loss_stops_and_keeps_the_last_checkpoint(dataset, starter, tmp_path):
     workdir = tmp_path / 'exploded'
-    fine = run(environment, dataset, workdir, steps=4, method='supervised')
+    fine = run(starter, dataset, workdir, steps=4, method='supervised')
     assert fine.returncode == 0, fine.stderr
     before = parameters(workdir)
-    wild = run(environment, dataset, workdir, '--config.optimizer.learning_rate=1e38',
+    wild = run(starter, dataset, workdir, '--config.optimizer.learning_rate=1e38',
                steps=40, method='supervised')
     assert wild.returncode == 3
     assert re.search(r'(loss|_norm)\S* is not finite at step \d+', wild.stderr)
@@ -158,44 +154,44 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_checkpoint(dataset, environm
     assert all(np.isfinite(x).all() for x in kept)
 
 
-def test_seed_decides_everything(dataset, environment, finished, tmp_path):
+def test_seed_decides_everything(dataset, starter, finished, tmp_path):
     same, other = tmp_path / 'same', tmp_path / 'other'
-    assert run(environment, dataset, same).returncode == 0
-    assert run(environment, dataset, other, '--config.seed=1').returncode == 0
+    assert run(starter, dataset, same).returncode == 0
+    assert run(starter, dataset, other, '--config.seed=1').returncode == 0
     assert lines(same) == lines(finished[0]) != lines(other)
 
 
-def test_another_run_is_not_continued_and_not_relabelled(dataset, environment, finished):
+def test_another_run_is_not_continued_and_not_relabelled(dataset, starter, finished):
     before = {name: (finished[0] / name).read_text() for name in ('config.json', 'run.json', 'metrics.jsonl')}
     for change, key in (('--config.seed=5', 'seed'), ('--config.data.split=all', 'data.split')):
-        refused = run(environment, dataset, finished[0], change)
+        refused = run(starter, dataset, finished[0], change)
         assert refused.returncode == 2 and 'another run' in refused.stderr and key in refused.stderr
-    other = run(environment, dataset, finished[0], method='supervised')
+    other = run(starter, dataset, finished[0], method='supervised')
     assert other.returncode == 2 and 'method.name' in other.stderr
     assert before == {name: (finished[0] / name).read_text() for name in before}
 
 
-def test_a_run_goes_on_with_clipping_and_more_steps(dataset, environment, tmp_path):
+def test_a_run_goes_on_with_clipping_and_more_steps(dataset, starter, tmp_path):
     workdir = tmp_path / 'longer'
-    assert run(environment, dataset, workdir, '--config.precision=auto', steps=2, method='supervised').returncode == 0
+    assert run(starter, dataset, workdir, '--config.precision=auto', steps=2, method='supervised').returncode == 0
     assert json.loads((workdir / 'config.json').read_text())['precision'] == 'float32'  # what auto means on a CPU
-    again = run(environment, dataset, workdir, '--config.optimizer.clip_norm=1.0',
+    again = run(starter, dataset, workdir, '--config.optimizer.clip_norm=1.0',
                 '--config.optimizer.weight_decay=0.0', '--config.precision=auto', steps=4, method='supervised')
     assert again.returncode == 0 and 'going on from step 2' in again.stdout, again.stderr
 
 
-def test_a_finished_run_has_nothing_to_do(dataset, environment, finished):
+def test_a_finished_run_has_nothing_to_do(dataset, starter, finished):
     before = (finished[0] / 'metrics.jsonl').read_text()
-    again = run(environment, dataset, finished[0])
+    again = run(starter, dataset, finished[0])
     assert again.returncode == 0 and 'nothing to do' in again.stdout
     assert (finished[0] / 'metrics.jsonl').read_text() == before
 
 
 @pytest.mark.slow
-def test_union_runs_end_to_end(dataset, environment, tmp_path):
+def test_union_runs_end_to_end(dataset, starter, tmp_path, monkeypatch):
     """All four methods in one run: files, pictures of what was masked, counts by class, and a resume."""
     more = ['--config.method.tau=0.2', '--config.method.mim.tau=0.0', '--config.method.selection.refinement=coherence']
-    first = run(environment, dataset, tmp_path, *more, method='union', steps=3)
+    first = run(starter, dataset, tmp_path, *more, method='union', steps=3)
     assert first.returncode == 0, first.stderr
     assert 'x_masked, w_masked, s1_masked (6 images encoded, 6 decoded)' in first.stdout
     assert {p.name for p in (tmp_path / 'panels').iterdir()} == {
@@ -207,10 +203,11 @@ def test_union_runs_end_to_end(dataset, environment, tmp_path):
     assert len(stored['method']['selection']['coherence']) == 3
     cost = json.loads((tmp_path / 'cost.json').read_text())
     assert cost['step_seconds'] > 0 and cost['flops'] > 0 and len(cost['passes']) == 4
-    again = run(environment, dataset, tmp_path, *more, method='union', steps=4)
+    again = run(starter, dataset, tmp_path, *more, method='union', steps=4)
     assert again.returncode == 0, again.stderr
     assert 'going on from step 3' in again.stdout
     from s4mim_jax.runs import run_folder
     from s4mim_jax.runs.checkpoints import restore_weights
+    tiny_network.replace(monkeypatch)
     variables, step, weights = restore_weights(tmp_path, run_folder.read_config(tmp_path), 3, 'latest')
     assert (step, weights) == (4, 'teacher') and set(variables['params']) == {'encoder', 'decoder'}

@@ -34,7 +34,7 @@ def saying(state, bias):
 def test_a_step_with_nothing_to_learn_from_stays_finite(method, monkeypatch):
     """All cases differ in their data alone, so one program serves them."""
     tiny_network.replace(monkeypatch)
-    config = tiny.config(method, crop=(16, 16), batch=2, model__output_stride=8)
+    config = tiny.config(method, crop=(16, 16), batch=2, model__output_stride=8, **tiny.NO_JITTER)
     state, compiled = create_state(config, tiny.CLASSES), make_train_step(config, tiny.CLASSES)
 
     def step(*changes, state=state):

@@ -107,7 +107,8 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(monkeypatch):
                'masked_supervision': 0.9, 'similarity': 50.0, 'semantic_mim': 1.7, 'class_wise_mim': 2.3,
                'feature_aggregation': 3.1}
     weights |= {name: 0.4 + 0.05 * place for place, name in enumerate(terms.TERMS) if name not in weights}  # new ones
-    config = tiny.config('union', crop=(16, 16), batch=2, model__output_stride=8, method__teacher__scales=(1.0,),
+    config = tiny.config('union', crop=(16, 16), batch=2, model__output_stride=8, **tiny.NO_JITTER,
+                         method__teacher__scales=(1.0,),
                          method__masks__x_kind='grid', **{f'method__{name}': w for name, w in weights.items()})
     step = make_train_step(config, tiny.CLASSES)
     losses = jax.jit(lambda state, batch: {k: v for k, v in step(state, batch)[1].items() if k.startswith('loss')})

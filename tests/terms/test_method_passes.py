@@ -33,7 +33,7 @@ def network(monkeypatch):
 
 
 def small(method, **changes):
-    config = tiny.config(method, **{'crop': (32, 32), 'model__output_stride': 8} | changes)
+    config = tiny.config(method, **{'crop': (32, 32), 'model__output_stride': 8} | tiny.NO_JITTER | changes)
     config.batch.update(labeled=LABELED, unlabeled=UNLABELED)
     return config
 

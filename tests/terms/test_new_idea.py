@@ -50,7 +50,8 @@ def config_of(name, batch=4, **changes):
     config = load_config(f'{ROOT}/configs/{ARGUMENTS[name]}', [
         ('data.crop', '(32, 32)'), ('model.output_stride', '8'), ('method.tau', '0.21'), ('total_steps', '10'),
         ('batch.labeled', str(batch)), ('batch.unlabeled', str(batch)), ('optimizer.name', 'sgd'),
-        ('method.teacher.scales', '(1.0,)'), *changes.items()])
+        ('method.teacher.scales', '(1.0,)'), ('views.jitter_probability', '0.0'), ('views.blur_probability', '0.0'),
+        *changes.items()])
     validate(config)
     return config
 

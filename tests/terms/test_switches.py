@@ -148,7 +148,7 @@ LISTED = {
     'selection.neighbors': (S4MC, 3, 'target/w/kept'),
     'selection.decay': (S4MC, 1.0, 'target/w/kept'),
     'selection.coherence': (TABLE, (0.1, 0.9, 0.5, 0.2, 0.9), 'target/w/kept'),
-    'selection.normalizer': (S4MC, 'kept_squared', 'loss/consistency'),
+    'selection.normalizer': (S4MC, 'valid', 'loss/consistency'),
     'selection.matched': (S4MC, 'unrefined', 'target/w/kept'),
     'masks.patch': (MASKMATCH, 4, 'visible/w_masked'),
     'masks.x_kind': (MASKSUP, 'freeform', 'visible/x_masked'),

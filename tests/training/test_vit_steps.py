@@ -23,7 +23,7 @@ from s4mim_jax.views.table import views_of
 
 
 def config(method, **changes):
-    c = tiny.config(method, crop=(42, 56), batch=2, **changes)
+    c = tiny.config(method, crop=(42, 56), batch=2, **tiny.NO_JITTER, **changes)
     c.model.update(encoder='dinov2_vits14', decoder='dpt', vit_depth=4, vit_width=8, vit_heads=2, dpt_features=4,
                    dpt_channels=(4, 4, 4, 4))
     c.method.mim.update(width=8)

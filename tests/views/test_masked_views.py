@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+import tiny_network
 
 from s4mim_jax.models import build_model
 from s4mim_jax.models.feature_grid import FeatureGrid
@@ -122,9 +123,10 @@ def test_sampled_class_is_present_and_each_equally_likely():
     assert 0.4 < (chosen[1:] == 2).mean() < 0.6  # not by area
 
 
-def test_copies_are_made_of_finished_views_and_write_no_statistics():
+def test_copies_are_made_of_finished_views_and_write_no_statistics(monkeypatch):
     """The masked copy is its view where it is visible, CutMix and all; the pass leaves BatchNorm alone."""
-    config = tiny.config('union', crop=(32, 32), batch=2, model__width=4, model__decoder_width=4)
+    tiny_network.replace(monkeypatch)
+    config = tiny.config('union', crop=(32, 32), batch=2, model__output_stride=8)
     config.method.cutmix.probability = 1.0
     config.method.mim.tau = 0.0
     passes, model = passes_of(config.method), build_model(config, tiny.CLASSES)
@@ -155,9 +157,9 @@ def test_copies_are_made_of_finished_views_and_write_no_statistics():
 
 
 @pytest.mark.parametrize('kind', ['batch', 'running'])
-def test_statistics_that_masked_views_are_normalised_by(kind):
-    config = tiny.config('maskmatch', crop=(32, 32), batch=2, model__width=4, model__decoder_width=4,
-                         method__masks__statistics=kind)
+def test_statistics_that_masked_views_are_normalised_by(kind, monkeypatch):
+    tiny_network.replace(monkeypatch)
+    config = tiny.config('maskmatch', crop=(32, 32), batch=2, model__output_stride=8, method__masks__statistics=kind)
     passes, model = passes_of(config.method), build_model(config, tiny.CLASSES)
     state, batch = create_state(config, tiny.CLASSES), jax.tree.map(jnp.asarray, tiny.batch(config))
     variables = {'params': state.params, 'batch_stats': state.batch_stats}

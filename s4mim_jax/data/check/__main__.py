@@ -25,8 +25,7 @@ REFUSED = 2
 
 def main(positional, config_file, overrides) -> int:
     values = flags.FLAGS
-    if positional:
-        raise InputError(f'unexpected argument {positional[0]!r}; options are written --name=value')
+    command_line.refuse_arguments(positional)
     config = command_line.load_config(config_file, overrides)
     validate(config)
     output = _folder(values.output) if values.output else None

@@ -1,6 +1,5 @@
 """An export as a folder of images and masks, the format that every part of the project reads."""
 
-import os
 import re
 import shutil
 from collections import Counter
@@ -13,6 +12,7 @@ from PIL import Image
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.config.new_folder import new_folder
 from s4mim_jax.data.label_formats.label_set import LabelSet, Region
 from s4mim_jax.data.label_formats.opening import mask_of, palette_of
 from s4mim_jax.data.label_formats.regions import Rings
@@ -61,9 +61,8 @@ def write_folder(labels: LabelSet, output: Path, progress: Callable[[], None] = 
                          'valid: names that differ in more than blanks')
     palette = np.concatenate([palette_of(labels), np.zeros((256 - len(names), 3), np.uint8)])
     palette[IGNORE] = VOID
-    draft, pixels = output.with_name(f'.{output.name}-{os.getpid()}'), Counter()
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+    pixels = Counter()
+    with new_folder(output) as draft:
         for picture in labels.pictures:
             image = draft / 'images' / picture.split / (picture.id + Path(picture.image).suffix)
             image.parent.mkdir(parents=True, exist_ok=True)
@@ -80,12 +79,4 @@ def write_folder(labels: LabelSet, output: Path, progress: Callable[[], None] = 
             progress()
         lines = [f'{i} {name} {" ".join(map(str, palette[i].tolist()))}' for i, name in enumerate(names)]
         (draft / 'classes.txt').write_text('\n'.join([*lines, f'{IGNORE} void']) + '\n', encoding='utf-8')
-        if output.exists():
-            output.rmdir()
-        draft.rename(output)
-    except OSError as error:
-        raise InputError(f'--output={output} cannot be written ({error.strerror})\nname a folder that you may '
-                         'write') from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return pixels
