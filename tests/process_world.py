@@ -13,8 +13,8 @@ from forked_runs import QUICK_COMPILES
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ('model.encoder=resnet18', 'model.stem=7x7', 'model.width=8', 'model.decoder_width=8', 'model.low_level_width=4',
         'model.aspp_rates=(1,2,3)', 'data.crop=(32,32)', 'data.resize=(32,48)', 'batch.labeled=8', 'batch.unlabeled=8',
-        'eval.multiple=1', 'model.output_stride=8', 'eval.batch=4', 'log.images=0', 'optimizer.name=sgd',
-        'optimizer.reference_batch=8', 'views.jitter_probability=0.0', 'views.blur_probability=0.0')
+        'eval.multiple=1', 'eval.batch=4', 'log.images=0', 'optimizer.name=sgd',
+        'optimizer.reference_batch=8')
 
 
 def free_port() -> int:
@@ -23,21 +23,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-# `python -m s4mim_jax.train` around the network of tiny_network.py.
-PROGRAM = f'''
-import runpy, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-import tiny_network
-from s4mim_jax import models
-models.build = tiny_network.build
-runpy.run_module('s4mim_jax.train', run_name='__main__', alter_sys=True)
-'''
-
-
 class Run:
     """`count` processes of `python -m s4mim_jax.train` on one workdir; their output goes to files beside it.
-
-    Their network is that of tiny_network.py: what is looked at is how processes begin, meet and end.
 
     Leaving the context kills what still runs.
     """
@@ -48,7 +35,7 @@ class Run:
         for number in range(count) if only is None else only:
             log = self.workdir.parent / f'{self.workdir.name}_{len(list(self.workdir.parent.glob("*.log")))}.log'
             several = (f'--coordinator=127.0.0.1:{port}', f'--num_processes={count}', f'--process_id={number}')
-            command = [sys.executable, '-c', PROGRAM, f'--config=configs/folder.py:{method}',
+            command = [sys.executable, '-m', 's4mim_jax.train', f'--config=configs/folder.py:{method}',
                        f'--workdir={workdir}', f'--config.data.dir={data}',
                        *(f'--config.{text}' for text in (*TINY, *settings)), *(several if count > 1 else ()), *flags]
             environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1',

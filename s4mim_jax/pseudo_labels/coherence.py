@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Integer
 
 
-
 def coherence_table(labels: Iterable[Integer[np.ndarray, 'H W']], num_classes: int, *,
                     window: int = 3, connectivity: int = 8, ignore: int = 255) -> Float[np.ndarray, ' C']:
     """E_c: how often the neighbour of a pixel of class c is of class c too.

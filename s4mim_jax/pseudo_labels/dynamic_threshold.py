@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCOPES = ('global', 'image')
 
 
-def partition_threshold(margins: Float[Array, 'B ...'], valid: Bool[Array, 'B ...'], alpha: float | Float[Array, ''],
+def partition_threshold(margins: Float[Array, '*shape'], valid: Bool[Array, '*shape'], alpha: float | Float[Array, ''],
                         scope: str = 'global',
                         collectives: Collectives | None = None) -> Float[Array, ''] | Float[Array, ' B']:
     """gamma: the `alpha` quantile of the valid margins, as a lower order statistic.

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
 
 
-
-def margin(probs: Float[Array, '... C']) -> Float[Array, ...]:
+def margin(probs: Float[Array, '*shape C']) -> Float[Array, '*shape']:
     """S4MC's confidence: the largest minus the second largest score, without gradient.
 
     By two maxima; a top-k or a sort costs many times more. Only one of equal largest scores is set

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Shaped
 
 
-
 class Target(NamedTuple):
     """What a view is told, each [B, H, W].
 

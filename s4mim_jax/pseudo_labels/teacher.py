@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 
-
 class Maps(NamedTuple):
     """Class probabilities of a teacher, f32.
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from s4mim_jax.pseudo_labels import Target
 
 
-
-def pixel_cross_entropy(logits: Float[Array, '... C'], label: Integer[Array, ...]) -> Float[Array, ...]:
+def pixel_cross_entropy(logits: Float[Array, '*shape C'], label: Integer[Array, '*shape']) -> Float[Array, '*shape']:
     """-log softmax(logits)[label], 0 where the label is 255.
 
     label: class ids or 255. logits: float32.
@@ -28,8 +27,8 @@ def pixel_cross_entropy(logits: Float[Array, '... C'], label: Integer[Array, ...
     return jnp.where(label == IGNORE, 0.0, jax.nn.logsumexp(logits, axis=-1) - picked)
 
 
-def class_weighted(pixels: Float[Array, ...], label: Integer[Array, ...],
-                   weights: tuple[float, ...]) -> Float[Array, ...]:
+def class_weighted(pixels: Float[Array, '*shape'], label: Integer[Array, '*shape'],
+                   weights: tuple[float, ...]) -> Float[Array, '*shape']:
     """Each pixel's loss times the weight of its class; 0 where the label is 255.
 
     Args:
@@ -54,7 +53,7 @@ def filtered_cross_entropy(logits: Float[Array, 'B H W C'], target: Target) -> R
     return Ratio(jnp.sum(loss * target.kept), jnp.sum(target.valid, dtype=jnp.int32))
 
 
-def pseudo_label_loss(forward, logits: jax.Array, target) -> Ratio:
+def pseudo_label_loss(forward, logits: Float[Array, 'B H W C'], target: Target) -> Ratio:
     """Cross-entropy of the kept pixels against pseudo-labels, divided as `method.selection.normalizer` says.
 
     valid: by the valid pixels, see `filtered_cross_entropy` (UniMatch, and S4MC's later code). kept: by the kept ones.

@@ -75,7 +75,7 @@ def distance_to_visible(features: Float[Array, 'B h w D'], source: Float[Array, 
     return Ratio(jnp.einsum('bhw,bhwc->c', distance, counted), jnp.sum(counted, (0, 1, 2)).astype(jnp.int32))
 
 
-def unit(features: Float[Array, '... D']) -> Float[Array, '... D']:
+def unit(features: Float[Array, '*shape D']) -> Float[Array, '*shape D']:
     """float32 of length 1, of any float dtype; zero stays zero, with a finite gradient (ours)."""
     features = features.astype(jnp.float32)
     return features * jax.lax.rsqrt(jnp.sum(jnp.square(features), axis=-1, keepdims=True) + 1e-12)

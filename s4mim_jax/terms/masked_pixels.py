@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from s4mim_jax.pseudo_labels import Target
 
 
-
 def label_of(forward, copy: str) -> Int32[Array, 'B H W']:
     """The labels of the labelled view, 255 where the masked copy has no loss."""
     counted = _counted(forward, copy)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 
-
 def needs(method) -> tuple[str, ...]:
     """The labelled view, whole and masked; the weak view too with `method.similarity_unlabeled` (ours)."""
     return ('x', 'x_masked') + (('w', 'w_masked') if method.similarity_unlabeled else ())
@@ -48,12 +47,12 @@ def loss(forward) -> list[Ratio]:
                   jnp.sum(valid, dtype=jnp.int32)) for view, valid in pairs]
 
 
-def squared_difference(full: Float[Array, '... C'], masked: Float[Array, '... C']) -> Float[Array, ...]:
+def squared_difference(full: Float[Array, '*shape C'], masked: Float[Array, '*shape C']) -> Float[Array, '*shape']:
     """Mean over classes of the squared difference of softmax maps (ours)."""
     return jnp.mean(jnp.square(jax.nn.softmax(full) - jax.nn.softmax(masked)), axis=-1)
 
 
-def relative_entropy(full: Float[Array, '... C'], masked: Float[Array, '... C']) -> Float[Array, ...]:
+def relative_entropy(full: Float[Array, '*shape C'], masked: Float[Array, '*shape C']) -> Float[Array, '*shape']:
     """KL(full || masked) with the full branch fixed (ours)."""
     fixed = jax.nn.log_softmax(jax.lax.stop_gradient(full))
     return jnp.sum(jnp.exp(fixed) * (fixed - jax.nn.log_softmax(masked)), axis=-1)

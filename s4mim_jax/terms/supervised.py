@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Integer
 
 
-
 def needs(method) -> tuple[str, ...]:
     """The labelled view."""
     del method

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 
-
 def kernel_radius(largest_sigma: float) -> int:
     """Taps on either side that hold a Gaussian of `largest_sigma` pixels: 3 sigma, .27 % cut off."""
     return max(1, math.ceil(3.0 * largest_sigma))

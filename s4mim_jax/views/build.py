@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool
 
 
-
 def build_views(names: tuple[str, ...], batch: dict, config, randomness: StepRandomness, collectives: Collectives):
     """The images that the networks see.
 

@@ -36,8 +36,8 @@ def cutmix_boxes(keys: Key[Array, ' B'], size: tuple[int, int], config) -> Bool[
     return jax.vmap(lambda key: _one_box(key, size, config))(keys)
 
 
-def paste(box: Bool[Array, 'B H W'], base: Shaped[Array, 'B H W ...'],
-          partner: Shaped[Array, 'B H W ...']) -> Shaped[Array, 'B H W ...']:
+def paste(box: Bool[Array, 'B H W'], base: Shaped[Array, 'B H W *rest'],
+          partner: Shaped[Array, 'B H W *rest']) -> Shaped[Array, 'B H W *rest']:
     """Inside `box` the partner, elsewhere the base.
 
     Args:

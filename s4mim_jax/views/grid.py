@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Key
 
 
-
 def grid_mask(keys: Key[Array, ' B'], size: tuple[int, int], patch: float, ratio: float,
               feature_positions: tuple[np.ndarray, np.ndarray] | None = None) -> Bool[Array, 'B H W']:
     """Hides whole cells of a grid, the same number in every image (our reading of MaskMatch).

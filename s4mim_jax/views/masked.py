@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int32, Key
 
 
-
 class Masked(NamedTuple):
     """A masked copy of a view.
 

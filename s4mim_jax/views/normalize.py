@@ -33,8 +33,8 @@ def normalizer(data):
     return partial(normalize, mean=mean, std=std)
 
 
-def normalize(images: Real[Array, '... C'], mean: tuple[float, ...] = MEAN,
-              std: tuple[float, ...] = STD) -> Float[Array, '... C']:
+def normalize(images: Real[Array, '*shape C'], mean: tuple[float, ...] = MEAN,
+              std: tuple[float, ...] = STD) -> Float[Array, '*shape C']:
     """uint8 or float in 0..255 -> float32 with mean 0 and deviation 1.
 
     mean, std: C numbers each on the scale 0..1; by default those of ImageNet.
@@ -43,13 +43,13 @@ def normalize(images: Real[Array, '... C'], mean: tuple[float, ...] = MEAN,
     return (images.astype(jnp.float32) - 255.0 * jnp.asarray(mean, jnp.float32)) / scale
 
 
-def denormalize(images: Float[Array, '... C'], mean: tuple[float, ...] = MEAN,
-                std: tuple[float, ...] = STD) -> Float[Array, '... C']:
+def denormalize(images: Float[Array, '*shape C'], mean: tuple[float, ...] = MEAN,
+                std: tuple[float, ...] = STD) -> Float[Array, '*shape C']:
     """The inverse of `normalize`: float32 in 0..255."""
     scale = 255.0 * jnp.asarray(std, jnp.float32)
     return images.astype(jnp.float32) * scale + 255.0 * jnp.asarray(mean, jnp.float32)
 
 
-def as_rgb(images: Shaped[np.ndarray | Array, '... C']) -> Shaped[np.ndarray | Array, '... 3']:
+def as_rgb(images: Shaped[np.ndarray | Array, '*shape C']) -> Shaped[np.ndarray | Array, '*shape 3']:
     """To look at: the first three channels; one or two as the gray of the first."""
     return images[..., :3] if images.shape[-1] >= 3 else images[..., [0, 0, 0]]

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
 
 
-
 def photometric(keys: Key[Array, ' B'], images: Float[Array, 'B H W C'], config) -> Float[Array, 'B H W C']:
     """UniMatch's strong view (V1 and V2 alike): ColorJitter, then grayscale, then Gaussian blur.
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Int32, Key, PRNGKeyArray
 
 
-
 def stream(seed, name: str, step) -> PRNGKeyArray:
     """Key of a named stream at a step; seed and step are Python or traced integers."""
     root = jax.random.key(jnp.asarray(seed, jnp.uint32))

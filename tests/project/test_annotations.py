@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / 's4mim_jax'
 FILES = [path for room in ('terms', 'views', 'pseudo_labels') for path in sorted((ROOT / room).glob('*.py'))]
-DIMENSION = re.compile(r"[A-Za-z]\w*|\d+|\.\.\.")
+DIMENSION = re.compile(r'\*?[A-Za-z]\w*|\d+')
 
 
 def annotations(path):

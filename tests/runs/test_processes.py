@@ -4,7 +4,6 @@ import signal
 import time
 
 import pytest
-import tiny_network
 import tiny_run
 from process_world import Run, assert_metrics_close, metrics
 
@@ -33,7 +32,7 @@ def alone(root):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(root, alone, monkeypatch):
+def test_two_processes_train_as_one(root, alone):
     with Run(root / 'two', root / 'data', METHOD, SETTINGS, count=2, devices=2, flags=QUICK) as run:
         assert run.wait() == [0, 0], run.text(0) + run.text(1)
         assert 'step 6' in run.text(0) and 'step 6' not in run.text(1)  # process 0 speaks
@@ -42,7 +41,6 @@ def test_two_processes_train_as_one(root, alone, monkeypatch):
     # Parameters: the checkpoint of two processes is read by one, which has nothing left to do.
     with Run(root / 'two', root / 'data', METHOD, SETTINGS) as run:
         assert run.wait() == [0] and 'nothing to do' in run.text()
-    tiny_network.replace(monkeypatch)
     compare_parameters(alone, root / 'two')
 
 
