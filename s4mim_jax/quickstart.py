@@ -19,7 +19,7 @@ from s4mim_jax.runs.run_folder import prepare, read_json
 from s4mim_jax.runs.throughput import duration
 
 CONFIG = shipped.folder() / 'shapes_start.py'
-# Both as in docs/evidence.md, where three seeds of them are measured; scored by averages of their weights.
+# Both as in docs/evidence.md, where five seeds of them are measured; scored by averages of their weights.
 HOST = 'supervised,teacher.kind=ema,teacher.decay=0.99,class_balance=effective'
 METHOD, STEPS = 'fixmatch_ema,tau=0.6,class_balance=effective', 1500
 DRAWN = 8  # test images whose predictions are written as pictures

@@ -72,10 +72,6 @@ class Commands:
         assert status == 0, f'{" ".join(words)}: status {status}\n{printed[-3000:]}'
         return printed
 
-    def shell(self, text: str) -> None:
-        """A command of the shell, without a shell's variables."""
-        subprocess.run(['sh', '-c', text], cwd=self.folder, check=True, timeout=60)
-
     def __exit__(self, *error):
         self._server.kill()
         self._server.wait()

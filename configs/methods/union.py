@@ -19,4 +19,5 @@ def apply(config):
     method.mim.semantic_views = ('s',)
     method.masks.update(x_kind='freeform', w_ratio=0.7, s_ratio=0.5, w_photometric=True)
     method.teacher.update(kind='ema', decay=0.999, scales=(0.75, 1.0, 1.25))
+    # Divided by the valid pixels: what S4MC divides by has not been tried where five terms share a filter.
     method.selection.update(refinement='union', threshold='partition', alpha=0.4)

@@ -53,7 +53,7 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
     compilation_cache(str(output / LABELLED_ONLY))
     state = _read(output)
     if state is None:
-        state = prepare(folder, output, minutes, overrides, say)
+        state = first_plan(folder, output, minutes, overrides, say)
     elif Path(state['folder']) != Path(folder).resolve():
         raise InputError(f'--output={output}: holds a fit of {state["folder"]}\nvalid: another folder')
     else:
@@ -74,7 +74,7 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
     return state
 
 
-def prepare(folder, output: Path, minutes: float, overrides, say) -> dict:
+def first_plan(folder, output: Path, minutes: float, overrides, say) -> dict:
     """The proposal, measured: prints it with reasons, writes config.py and fit.json."""
     began = time.monotonic()
     proposal = propose(folder, overrides)

@@ -200,6 +200,17 @@ def test_a_dataset_that_cannot_be_used_is_refused(tmp_path):
     assert not (tmp_path / 'bare/fit').exists() and not (tmp_path / 'out').exists()
 
 
+def test_the_plan_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv('S4MIM_WEIGHTS', str(tmp_path / 'none'))
+    monkeypatch.setattr(pipeline, 'measure', lambda config: Timing(0.5, 10.0))
+    folder, said = gray(tmp_path / 'set'), []
+    state = pipeline.run(folder, tmp_path / 'run', 30, plan_only=True, say=said.append)
+    assert state == json.loads((tmp_path / 'run/fit.json').read_text()) and (tmp_path / 'run/config.py').exists()
+    assert any('data.value_range' in line for line in said) and not (tmp_path / 'run/labelled_only').exists()
+    assert pipeline.run(folder, tmp_path / 'run', 30, plan_only=True, say=said.append) == state
+    assert said[-1].startswith('going on')
+
+
 def test_it_is_called_as_a_function_or_as_a_command():
     assert callable(s4mim_jax.fit)
     importlib.import_module('s4mim_jax.fit')  # hides the function of the package

@@ -110,8 +110,7 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
     where = subprocess.run([sys.executable, '-c', 'import s4mim_jax; print(s4mim_jax.__file__)'], cwd=work,
                            env=environment, capture_output=True, text=True, check=True).stdout
     assert where.startswith(str(installed))
-    printed = run('quickstart', '--output=quick', '--steps=2', '--method=maskmatch,masks.w_ratio=0.5', *small)
-    _quickstart(work / 'quick', printed)
+    _quickstart(work / 'quick', run('quickstart', '--output=quick', '--steps=2', *small))
     run('train', '--config=configs/shapes.py:fixmatch_ema', '--workdir=run', '--config.total_steps=2', *small)
     Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(work / 'photo.png')
     run('predict', '--workdir=run', '--output=out', 'photo.png')
@@ -128,7 +127,7 @@ def test_an_installed_wheel_in_an_empty_folder(tmp_path):
 def _quickstart(out, printed):
     """Both runs are trained on the same split and scored, and their pictures and page are there."""
     runs = sorted(p.name for p in out.iterdir() if (p / 'run.json').exists())
-    assert runs == ['maskmatch', 'supervised']  # named by the method, without its settings
+    assert runs == ['fixmatch_ema', 'supervised']  # named by the method, without its settings
     records = [json.loads((out / run / 'run.json').read_text()) for run in runs]
     assert records[0]['split'] == records[1]['split']
     scores = {run: json.loads((out / run / 'eval' / 'test.json').read_text()) for run in runs}
@@ -137,5 +136,5 @@ def _quickstart(out, printed):
     assert all(f'{s["miou"]:.4f}' in table for s in scores.values()) and 'gain' in table
     assert len(list((out / 'predictions').glob('*_overlay.jpg'))) == 8
     page = (out / 'report' / 'index.html').read_text()
-    assert 'maskmatch' in page and 'supervised' in page
+    assert 'fixmatch_ema' in page and 'supervised' in page
     assert printed.rstrip().splitlines()[-1].startswith('your own images:  python -m s4mim_jax.fit FOLDER')

@@ -29,11 +29,11 @@ def world(tmp_path_factory):
     dataset = make_dataset(root / 'dataset')
 
     def arguments(workdir):
-        return ['--config=configs/shapes.py:supervised,teacher.kind=ema', f'--workdir={workdir}',
-                f'--config.data.dir={dataset}', f'--config.total_steps={STEPS}', '--config.eval.every=5',
-                '--config.checkpoint.every=1', *TINY, '--config.model.output_stride=8', '--config.log.images=0']
+        return ['--config=configs/shapes.py:fixmatch_ema', f'--workdir={workdir}', f'--config.data.dir={dataset}',
+                f'--config.total_steps={STEPS}', '--config.eval.every=5', '--config.checkpoint.every=1', *TINY,
+                '--config.log.images=0']
 
-    with Starter(root / 'cache') as starter:
+    with Starter(root / 'cache', tiny=False) as starter:  # saves that take a while and are larger than a limit
         starter.start(arguments(root / 'whole'), root / 'whole.log')
         assert starter.wait() == 0, (root / 'whole.log').read_text()
         yield starter, arguments, (*parameters(root / 'whole'), lines(root / 'whole'))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_network
 from forked_runs import Starter
 from PIL import Image
 
@@ -16,6 +15,10 @@ TINY = ['--config.model.width=4', '--config.model.decoder_width=4', '--config.mo
         '--config.model.encoder=resnet18', '--config.data.name=folder', '--config.data.split=half',
         '--config.data.crop=(32, 32)', '--config.batch.labeled=2', '--config.batch.unlabeled=2',
         '--config.log.every=2', '--config.log.images=2', '--config.eval.batch=2', '--config.method.tau=0.3']
+
+# For the network of three convolutions, and views that compile soon.
+SMALL = ('--config.model.output_stride=8', '--config.views.jitter_probability=0.0',
+         '--config.views.blur_probability=0.0')
 
 
 def make_dataset(folder: Path, classes: int = 3) -> Path:
@@ -55,11 +58,10 @@ def ended(starter):
         starter.wait()
 
 
-def arguments(dataset, workdir, *extra, method='unimatch_v2', steps=6):
+def arguments(dataset, workdir, *extra, method='unimatch_v2', steps=6, small=SMALL):
     return [f'--config={ROOT}/configs/shapes.py:{method}', f'--workdir={workdir}', f'--config.data.dir={dataset}',
             f'--config.total_steps={steps}', '--config.eval.every=3', '--config.checkpoint.every=2', *TINY,
-            '--config.model.output_stride=8', '--config.views.jitter_probability=0.0',
-            '--config.views.blur_probability=0.0', *extra]
+            *small, *extra]
 
 
 def run(starter, dataset, workdir, *extra, signal_after=None, **kwargs):
@@ -187,11 +189,18 @@ def test_a_finished_run_has_nothing_to_do(dataset, starter, finished):
     assert (finished[0] / 'metrics.jsonl').read_text() == before
 
 
+@pytest.fixture
+def real():
+    """Starts runs of the real network."""
+    with Starter(tiny=False) as starter:
+        yield starter
+
+
 @pytest.mark.slow
-def test_union_runs_end_to_end(dataset, starter, tmp_path, monkeypatch):
+def test_union_runs_end_to_end(dataset, real, tmp_path):
     """All four methods in one run: files, pictures of what was masked, counts by class, and a resume."""
     more = ['--config.method.tau=0.2', '--config.method.mim.tau=0.0', '--config.method.selection.refinement=coherence']
-    first = run(starter, dataset, tmp_path, *more, method='union', steps=3)
+    first = run(real, dataset, tmp_path, *more, method='union', steps=3, small=())
     assert first.returncode == 0, first.stderr
     assert 'x_masked, w_masked, s1_masked (6 images encoded, 6 decoded)' in first.stdout
     assert {p.name for p in (tmp_path / 'panels').iterdir()} == {
@@ -203,11 +212,10 @@ def test_union_runs_end_to_end(dataset, starter, tmp_path, monkeypatch):
     assert len(stored['method']['selection']['coherence']) == 3
     cost = json.loads((tmp_path / 'cost.json').read_text())
     assert cost['step_seconds'] > 0 and cost['flops'] > 0 and len(cost['passes']) == 4
-    again = run(starter, dataset, tmp_path, *more, method='union', steps=4)
+    again = run(real, dataset, tmp_path, *more, method='union', steps=4, small=())
     assert again.returncode == 0, again.stderr
     assert 'going on from step 3' in again.stdout
     from s4mim_jax.runs import run_folder
     from s4mim_jax.runs.checkpoints import restore_weights
-    tiny_network.replace(monkeypatch)
     variables, step, weights = restore_weights(tmp_path, run_folder.read_config(tmp_path), 3, 'latest')
     assert (step, weights) == (4, 'teacher') and set(variables['params']) == {'encoder', 'decoder'}

@@ -94,8 +94,10 @@ EMA = 'teacher.kind=ema,teacher.decay=0.999,teacher.scales=(0.75, 1.0, 1.25)'
     ('s4mim,semantic_mim=0,feature_aggregation=0', 's4mim_pixel'),
     ('s4mim,semantic_mim=0,class_wise_mim=0', 's4mim_aggregation'),
     ('s4mim,class_wise_mim=0,feature_aggregation=0', 's4mim_semantic'),
-    (f'union,{OFF}', 'fixmatch+maskmatch+masksup+s4mc,consistency=0.25,feature_perturbation=0.25'),
-    (f'union,{OFF},masked_supervision=0,similarity=0,masked_consistency=0', f's4mim_base+s4mc,{EMA}')])
+    (f'union,{OFF}', 'fixmatch+maskmatch+masksup+s4mc,consistency=0.25,feature_perturbation=0.25,'
+                      'selection.normalizer=valid'),
+    (f'union,{OFF},masked_supervision=0,similarity=0,masked_consistency=0', f's4mim_base+s4mc,{EMA},'
+                                                                                     'selection.normalizer=valid')])
 def test_what_has_weight_0_leaves_no_trace_in_the_program(reduced, plain):
     """Letter by letter the program, parameters and all, of a method that does not know the term."""
     same = str(trace(small(reduced))) == str(trace(small(plain)))
