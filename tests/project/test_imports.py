@@ -122,3 +122,19 @@ def test_imports_run_downwards():
     assert set(UPWARDS) <= found, 'an exception that nobody needs any more'
     folders = {p.name for p in (ROOT / 's4mim_jax').iterdir() if (p / '__init__.py').is_file()}
     assert folders == set(ALLOWED) - {'ground'}
+
+
+def test_imports_define_no_flags():
+    """A command's flags are its own: one that wants a value would be asked for by every other command of the process.
+
+    `train` alone is called by importing it too, and none of its flags must be given.
+    """
+    def at_import(tree):
+        of_module = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)]
+        return any(isinstance(node, ast.Attribute) and node.attr.startswith(('DEFINE_', 'mark_flag'))
+                   for statement in of_module for node in ast.walk(statement))
+
+    package = ROOT / 's4mim_jax'
+    defining = {path.relative_to(package).as_posix() for path in package.rglob('*.py')
+                if at_import(ast.parse(path.read_text()))}
+    assert defining == {'train.py'} and 'required' not in (package / 'train.py').read_text()

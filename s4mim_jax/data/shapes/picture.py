@@ -3,18 +3,15 @@
     python -m s4mim_jax.data.shapes.picture --output=docs/shapes.png
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
+from s4mim_jax.config import command_line
+from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.shapes.scene import PALETTE, draw
-
-_OUTPUT = flags.DEFINE_string('output', None, 'PNG file to write', required=True)
-_COLUMNS = flags.DEFINE_integer('columns', 6, 'images in a row', lower_bound=1)
-_ROWS = flags.DEFINE_integer('rows', 2, 'rows; each is a row of images and one of masks', lower_bound=1)
 
 
 def sheet(rows: int, columns: int) -> np.ndarray:
@@ -32,17 +29,23 @@ def sheet(rows: int, columns: int) -> np.ndarray:
     return np.concatenate(bands, axis=0)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f'unexpected argument {argv[1]!r}')
-    output = Path(_OUTPUT.value)
+def main(positional, config_file, overrides) -> None:
+    values = flags.FLAGS
+    if positional or config_file or overrides:
+        raise InputError('picture takes --output, --rows and --columns')
+    if not values.output:
+        raise InputError('--output is missing; name the PNG file to write')
+    output = Path(values.output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet(_ROWS.value, _COLUMNS.value)).save(output, 'PNG', optimize=True)
+        Image.fromarray(sheet(values.rows, values.columns)).save(output, 'PNG', optimize=True)
     except OSError as error:
-        sys.exit(f'{output}: cannot be written ({error})')
+        raise InputError(f'--output={output}: cannot be written ({error.strerror or error})') from None
     print(f'{output}: {output.stat().st_size // 1000} kB')
 
 
 if __name__ == '__main__':
-    app.run(main)
+    flags.DEFINE_string('output', None, 'PNG file to write')
+    flags.DEFINE_integer('columns', 6, 'images in a row', lower_bound=1)
+    flags.DEFINE_integer('rows', 2, 'rows; each is a row of images and one of masks', lower_bound=1)
+    command_line.run(main)
