@@ -156,9 +156,9 @@ def _write_onnx(folder: Path, config, settings: Settings, model: dict, variables
     for height, width in sizes:
         file = f'{NETWORKS}/{height}x{width}{onnx_files.SUFFIX}'
         entry = {'platform': 'onnx', 'size': [height, width], 'file': file}
-        facts = onnx_files.metadata({**model, 'networks': [entry]}, (height, width))
+        properties = onnx_files.metadata({**model, 'networks': [entry]}, (height, width))
         count = onnx_files.write(folder / file, lambda images: network(variables, images),
-                                 (height, width, settings.pixels.channels), facts)
+                                 (height, width, settings.pixels.channels), properties)
         model['networks'].append(entry)
         print(f'{file}: {count / 1e6:.1f} MB', flush=True)
 

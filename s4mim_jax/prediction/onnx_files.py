@@ -39,17 +39,17 @@ def metadata(model: dict, size: tuple[int, int]) -> dict[str, str]:
             DESCRIPTION: json.dumps(model)}
 
 
-def write(path: Path, network: Callable, shape: tuple[int, int, int], facts: dict[str, str]) -> int:
+def write(path: Path, network: Callable, shape: tuple[int, int, int], properties: dict[str, str]) -> int:
     """Writes a network as a file; returns its bytes.
 
     Args:
-      network: uint8 [b, *shape] -> float32 [b, H, W, C]. shape: (H, W, channels). facts: from `metadata`.
+      network: uint8 [b, *shape] -> float32 [b, H, W, C]. shape: (H, W, channels). properties: from `metadata`.
 
     Raises:
       InputError: `onnx` is not installed, or an operation that it cannot say.
     """
     from s4mim_jax.onnx_graph import to_onnx
-    model = to_onnx(network, shape, facts)
+    model = to_onnx(network, shape, properties)
     import onnx
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LARGEST:
         onnx.save_model(model, path, save_as_external_data=True, location=f'{path.name}.data')

@@ -29,13 +29,13 @@ def describe(part: str, metadata: dict[str, str]) -> Found | None:
 def metadata_of(encoder: Found, decoder: Found | None) -> dict[str, str]:
     """Text for the file's metadata, which `describe` reads again."""
     found = {'encoder': encoder, **({'decoder': decoder} if decoder else {})}
-    facts = {'format': NETWORK_FORMAT if decoder else ENCODER_FORMAT}
+    metadata = {'format': NETWORK_FORMAT if decoder else ENCODER_FORMAT}
     for part, what in found.items():
-        facts |= {part: what.network, f'{part}_settings': json.dumps(what.settings),
+        metadata |= {part: what.network, f'{part}_settings': json.dumps(what.settings),
                   f'{part}_habits': json.dumps(what.habits)}
     if encoder.network.startswith('resnet'):
-        facts['stem'] = encoder.settings['stem']
-    return facts | ({'classes': str(decoder.classes)} if decoder and decoder.classes else {})
+        metadata['stem'] = encoder.settings['stem']
+    return metadata | ({'classes': str(decoder.classes)} if decoder and decoder.classes else {})
 
 
 def _recognise(arrays: Arrays) -> Found | None:
