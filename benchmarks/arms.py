@@ -11,7 +11,7 @@ class Arm(NamedTuple):
     seeds: int
 
 
-FULL, SHORT = 5, 1
+FULL, SHORT, SINGLE = 5, 3, 1
 # One average for all, also of the arms of labels alone, which score it: an arm and its host differ in nothing else.
 EMA = 'teacher.kind=ema,teacher.decay=0.99'
 BALANCED = f'{EMA},class_balance=effective'  # chosen on val, three seeds of FixMatch (docs/evidence.md)
@@ -22,17 +22,35 @@ S4MC = (f's4mc,{HOST},selection.refinement=coherence,selection.connectivity=4,se
 PARTITION = f's4mc,{HOST},selection.refinement=none,selection.normalizer=kept_squared'  # what refinement adds
 # Cells of an eighth of the crop; a term comes to the whole of its host.
 MASKMATCH = f'maskmatch,{HOST},teacher.scales=(1.0,),masks.patch=8,masks.w_ratio=0.5'
-MASKSUP = (f'fixmatch+masksup,{HOST},masked_supervision=0.125,similarity=0.05,similarity_loss=kl,'
-           'masks.freeform=(0.2, 0.3)')
+UNMASKED = MASKMATCH.replace('w_ratio=0.5', 'w_ratio=0.0')  # the same passes, nothing hidden: what the mask is worth
+LIGHT = 'masked_supervision=0.125,similarity=0.05,similarity_loss=kl,masks.freeform=(0.2, 0.3)'
+MASKSUP = f'fixmatch+masksup,{HOST},{LIGHT}'
+# S4MIM needs a map on which a class has hidden and visible positions: 8 x 8 at stride 8. A tenth of 16 channels is
+# dropped where the published networks drop half of 2,048 (ours). L_pix weighs so that its gradient is about a tenth of
+# the host's (docs/evidence.md).
+FINE = f'{HOST},model.output_stride=8,feature_dropout=0.1'
+PIXELS = 'class_wise_mim=0.4'
+S4MIM = f"s4mim,{FINE},{PIXELS},mim.prototype_from=unmasked,mim.semantic_views=('w', 's'),semantic_mim=0.25"
+# All four at once on S4MIM's base, each as lightly as alone; copies are counted once, as in configs/methods/union.py.
+UNION = (f'union,{FINE},{PIXELS},mim.prototype_from=unmasked,masked_consistency=0.125,semantic_mim=0.125,'
+         'masked_supervision=0.125,similarity=0.05,similarity_loss=kl,masks.freeform=(0.2, 0.3),masks.patch=8,'
+         'masks.w_ratio=0.5,teacher.scales=(1.0,),selection.refinement=coherence,selection.connectivity=4,'
+         'selection.decay=0.5,selection.normalizer=kept_squared')
 FOUR = ('s4mc', 'maskmatch', 'masksup', 's4mim')  # the union is compared with each of them too
 ARMS = {
     'supervised': Arm(f'supervised,{BALANCED}', None, FULL),
     'fixmatch': Arm(f'fixmatch,{HOST}', 'supervised', FULL),
     's4mc': Arm(S4MC, 'fixmatch', FULL),
-    's4mc, partition alone': Arm(PARTITION, 's4mc', SHORT),
-    'maskmatch': Arm(MASKMATCH, 'fixmatch', SHORT),
-    'masksup': Arm(MASKSUP, 'fixmatch', SHORT),
-    'all labels': Arm(f'supervised,{BALANCED},split=all', 'supervised', SHORT),
+    's4mc, partition alone': Arm(PARTITION, 's4mc', SINGLE),
+    'maskmatch': Arm(MASKMATCH, 'fixmatch', FULL),
+    'maskmatch, nothing hidden': Arm(UNMASKED, 'maskmatch', SHORT),
+    'masksup': Arm(MASKSUP, 'fixmatch', FULL),
+    's4mim base': Arm(f's4mim_base,{FINE}', 'supervised', SHORT),
+    's4mim': Arm(S4MIM, 's4mim base', SHORT),
+    's4mim, class-wise pixels alone': Arm(f's4mim_pixel,{FINE},{PIXELS}', 's4mim base', SHORT),
+    's4mim, plain pixels alone': Arm(f's4mim_plain,{FINE},{PIXELS}', 's4mim, class-wise pixels alone', SHORT),
+    'union': Arm(UNION, 's4mim base', SHORT),
+    'all labels': Arm(f'supervised,{BALANCED},split=all', 'supervised', SINGLE),
 }
 # Every class alike; S4MC as in its later code, cells of a position of the encoder's map.
 UNWEIGHTED = f'{EMA},tau=0.6'

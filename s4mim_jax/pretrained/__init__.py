@@ -11,8 +11,8 @@ from s4mim_jax.models.initial import init_leaves
 from s4mim_jax.pretrained.contents import recognise
 from s4mim_jax.pretrained.hub import local_file
 from s4mim_jax.pretrained.matching import fit
-from s4mim_jax.pretrained.parts import wanted
-from s4mim_jax.pretrained.readers import read_weights
+from s4mim_jax.pretrained.parts import misfit, wanted
+from s4mim_jax.pretrained.readers import PACKAGED, read_weights
 
 
 def import_variables(source: str, model_config, num_classes: int, *, seed: int = 0,
@@ -20,7 +20,8 @@ def import_variables(source: str, model_config, num_classes: int, *, seed: int =
     """Variables of `models.build(model_config, num_classes)` with what a weights file brings.
 
     A file with encoder and decoder brings both if the model has that decoder, without the last layer where
-    its classes are others; any other file brings the encoder.
+    its classes are others; any other file brings the encoder, as does a start of the package whose decoder has other
+    shapes.
 
     Args:
       source: .safetensors, .npz or .pth in a known naming scheme, a file that
@@ -40,7 +41,9 @@ def import_variables(source: str, model_config, num_classes: int, *, seed: int =
     """
     module = models.build(model_config, num_classes)
     contents = recognise(read_weights(local_file(source)))
-    plan = wanted(contents, model_config, num_classes)
+    # The package's starts are for every network of their encoder; a user's file that fits half is a mistake.
+    encoder_only = misfit(contents, model_config) if source in PACKAGED else None
+    plan = wanted(contents, model_config, num_classes, encoder_only or False)
     fitted = fit(contents, plan)
     for line in (plan.told, *fitted.notes):
         say(f'{source}: {line}')

@@ -18,11 +18,11 @@ class Wanted(NamedTuple):
     told: str
 
 
-def wanted(contents: Contents, model_config, num_classes: int, encoder_only: bool = False) -> Wanted:
+def wanted(contents: Contents, model_config, num_classes: int, encoder_only: bool | str = False) -> Wanted:
     """What a file can bring to `models.build(model_config, num_classes)`.
 
     Encoder and decoder where the model has the file's decoder, without the last layer where the classes are
-    others; else the encoder.
+    others; else the encoder. encoder_only: leave the decoder behind; a text says why.
 
     Raises:
       InputError: the file is of another network, see `check`.
@@ -39,7 +39,8 @@ def wanted(contents: Contents, model_config, num_classes: int, encoder_only: boo
     if contents.has_batch_norm and contents.padding is None and model_config.padding == 'same':
         unsaid = '; its padding is not stated: networks of PyTorch have symmetric, config.model.padding is same'
     if not whole:
-        reason = 'as asked' if encoder_only else f'the model has decoder {model_config.decoder}'
+        reason = encoder_only or f'the model has decoder {model_config.decoder}'
+        reason = 'as asked' if reason is True else reason
         return Wanted(shapes, (), parts, f'{told} taken' + (
             f'; its {contents.name_of("decoder")} is not: {reason}' if decoder else '') + unsaid)
     told += f' and {contents.name_of("decoder")} taken'
@@ -53,6 +54,21 @@ def wanted(contents: Contents, model_config, num_classes: int, encoder_only: boo
     differ = ', '.join(f'{key}={value}' for key, value in habits.items() if in_effect(model_config, key) != value)
     return Wanted({path: shape for path, shape in shapes.items() if path not in known}, known, parts,
                   told + (f'; its own code has {differ}, config.model has not' if differ else '') + unsaid)
+
+
+def misfit(contents: Contents, model_config) -> str | None:
+    """Why the decoder of one of the package's own files does not fit a model with a decoder of that kind, in words.
+
+    None where it fits, or is of another kind. The file's names are our own paths, so shapes compare directly.
+    """
+    decoder = contents.decoder.found if contents.decoder else None
+    if decoder is None or decoder.network != model_config.decoder:
+        return None
+    shapes = leaf_shapes(models.build(model_config, decoder.classes))
+    if all(contents.weights.arrays[path].shape == shape for path, shape in shapes.items()
+           if path.split('/')[1] == 'decoder' and path in contents.weights.arrays):
+        return None
+    return 'at this output_stride, or with these widths, its layers have other shapes'
 
 
 def check(contents: Contents, model_config, parts: tuple[str, ...]) -> None:

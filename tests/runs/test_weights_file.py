@@ -61,3 +61,22 @@ def test_the_packaged_start_fits_its_config_and_is_small():
     assert found.keys() == drawn.keys()
     taken = {path for path in found if (found[path] != drawn[path]).any()}
     assert {path for path in found if path.endswith('kernel')} - taken <= {'params/decoder/classifier/kernel'}
+
+
+@pytest.mark.parametrize('key, value', [('output_stride', 8), ('unet_widths', (32, 16, 8))])
+def test_the_packaged_start_brings_its_encoder_to_a_decoder_of_other_shapes_and_says_so(key, value):
+    config, said = load_config('configs/shapes_start.py:supervised', []).model, []
+    config[key] = value
+    found = flat(import_variables(config.pretrained, config, 10, say=said.append))
+    drawn = flat(models.init_variables(models.build(config, 10), jax.random.key(0)))
+    taken = {path.split('/')[1] for path in found if path.endswith('kernel') and (found[path] != drawn[path]).any()}
+    assert taken == {'encoder'}
+    assert 'its decoder unet of 38 classes is not: at this output_stride, or with these widths' in said[0]
+
+
+def test_a_file_of_ones_own_whose_decoder_has_other_shapes_is_refused(tmp_path):
+    path, = PACKAGED.values()
+    config = load_config('configs/shapes_start.py:supervised', []).model
+    config.output_stride = 8
+    with pytest.raises(InputError, match='mis-shaped'):
+        import_variables(str(path), config, 10)
