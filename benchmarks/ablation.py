@@ -1,7 +1,8 @@
 """Methods against their hosts under equal conditions: same steps, batch, split and initial network, paired seeds.
 
-    python benchmarks/ablation.py [--first] [--folder=benchmarks/results/evidence] ["--only=fixmatch;s4mc"] [--seeds=1]
-        [--list] [--config=configs/shapes_start.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
+    python benchmarks/ablation.py [--table=shapes] [--folder=benchmarks/results/evidence] ["--only=fixmatch;s4mc"]
+        [--seeds=1] [--list] [--config=configs/shapes_start.py] [--set total_steps=500 ...] [--begin=500] [--runs=DIR]
+    S4MIM_DATA=... python benchmarks/ablation.py --table=camvid_1_30 --weights=mobilenet_v2_imagenet.safetensors
 
 What is scored is the last checkpoint, the average of its weights where the method keeps one, on the drawn test images
 of `shapes_large` where the dataset is `shapes`. With --begin every arm of a seed begins with the same network, trained
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import jax
 from ablation_table import write_table
-from arms import ARMS, FIRST_ROUND
+from arms import TABLES
 
 from s4mim_jax.config import command_line
 from s4mim_jax.config.validation import validate
@@ -40,7 +41,9 @@ def file_of(arm: str, seed: int) -> str:
 def run(arm: str, seed: int, arguments) -> dict:
     """Trains, evaluates the last checkpoint on the test split and returns what is kept of the run."""
     started, workdir = time.monotonic(), arguments.runs / file_of(arm, seed).removesuffix('.json')
-    begin = ()
+    begin = []
+    if arguments.weights:  # a batch of eight small crops makes poor statistics; those of the file are held
+        begin = [('model.pretrained', str(arguments.weights)), ('model.freeze_norm', 'true')]
     if arguments.begin:
         begun = arguments.runs / f'begin-seed{seed}'
         train_arm(begun, 'supervised', seed, arguments, [('total_steps', str(arguments.begin))])
@@ -53,7 +56,8 @@ def run(arm: str, seed: int, arguments) -> dict:
     config, record = (json.loads((workdir / name).read_text()) for name in ('config.json', 'run.json'))
     train = [line for line in lines if line['split'] == 'train']
     return {'arm': arm, 'argument': told.argument, 'host': told.host, 'seed': seed,
-            'config_file': Path(arguments.config).name, 'set': arguments.set, 'begin': arguments.begin, 'test': scores,
+            'config_file': Path(arguments.config).name, 'set': arguments.set, 'begin': arguments.begin,
+            **({'weights': arguments.weights.name} if arguments.weights else {}), 'test': scores,
             'val_miou': [[line['step'], line['miou']] for line in lines if line['split'] == config['eval']['split']],
             'pseudo_label': {key: train[-1][key] for key in train[-1] if key.startswith('pseudo_label/')},
             'steps': config['total_steps'], 'batch': config['batch'], 'split_hash': record['split']['hash'],
@@ -95,10 +99,11 @@ def finished(folder: Path) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--folder', type=Path, help='of the JSONs, default benchmarks/results/evidence')
-    parser.add_argument('--first', action='store_true', help='the arms of the first round, in history/first_round')
+    parser.add_argument('--table', choices=TABLES, default='shapes', help='which arms, on which data')
+    parser.add_argument('--folder', type=Path, help='of the JSONs, default that of the table in benchmarks/results')
+    parser.add_argument('--weights', type=Path, metavar='FILE', help='what every arm begins with, where a table asks')
     parser.add_argument('--runs', type=Path, default=ROOT / 'runs' / 'ablation', help='where run folders go')
-    parser.add_argument('--config', default='configs/shapes_start.py')
+    parser.add_argument('--config', help='default: that of the table')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='an override of every run')
     parser.add_argument('--begin', type=int, default=0, metavar='STEPS', help='labelled-only steps before every arm')
     parser.add_argument('--only', help='arms, separated by ;')
@@ -106,8 +111,14 @@ def main() -> None:
     parser.add_argument('--list', action='store_true', help='print what would run and end')
     parser.add_argument('--summarize', action='store_true', help='make the table and the plot from what is there')
     arguments = parser.parse_args()
-    arguments.arms = every = FIRST_ROUND if arguments.first else ARMS
-    folder = arguments.folder or RESULTS / ('history/first_round' if arguments.first else 'evidence')
+    table = TABLES[arguments.table]
+    arguments.arms = every = table.arms
+    arguments.config = arguments.config or table.config
+    folder = arguments.folder or RESULTS / table.folder
+    if table.weights and not (arguments.weights or arguments.list or arguments.summarize):
+        sys.exit(f'--table={arguments.table}: every arm begins with published weights: --weights=FILE')
+    if arguments.weights and not arguments.weights.is_file():
+        sys.exit(f'--weights={arguments.weights}: no such file')
     arguments.folder, arguments.runs = folder.absolute(), arguments.runs.absolute()
     arms = [name.strip() for name in arguments.only.split(';')] if arguments.only else list(every)
     unknown = [name for name in arms if name not in every]

@@ -19,37 +19,45 @@ RESULTS = ROOT / 'benchmarks' / 'results'
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 import ablation  # noqa: E402
 import ablation_table  # noqa: E402
-from arms import ARMS, FIRST_ROUND, Arm  # noqa: E402
+from arms import TABLES, Arm  # noqa: E402
 
-ROUNDS = {'evidence': ARMS, 'history/first_round': FIRST_ROUND}  # folder of the committed JSONs -> arms
+# Folder of the committed JSONs -> arms; what has not run has none.
+ROUNDS = {table.folder: table.arms for table in TABLES.values() if (RESULTS / table.folder).exists()}
+CONFIGS = {table.folder: Path(table.config).name for table in TABLES.values()}
 
 
-def config_of(arm):
-    config = command_line.load_config(f'{ROOT}/configs/shapes_start.py:{ARMS[arm].argument}', [])
+def config_of(arm, table='shapes'):
+    config = command_line.load_config(f'{ROOT}/{TABLES[table].config}:{TABLES[table].arms[arm].argument}', [])
     validate(config)
     return config
 
 
-@pytest.mark.parametrize('arm', ARMS)
-def test_every_arm_can_run_keeps_the_same_average_and_has_a_host_on_its_seeds(arm):
-    config, host = config_of(arm), ARMS[arm].host
+SHAPES = TABLES['shapes'].arms
+EVERY = [(table, arm) for table in TABLES if table != 'first_round' for arm in TABLES[table].arms]
+
+
+@pytest.mark.parametrize('table, arm', EVERY)
+def test_every_arm_can_run_keeps_the_same_average_and_has_a_host_on_its_seeds(table, arm):
+    config, arms = config_of(arm, table), TABLES[table].arms
     assert (config.method.teacher.kind, config.method.teacher.decay) == ('ema', 0.99)
-    assert host is None or ARMS[host].seeds >= ARMS[arm].seeds
+    assert arms[arm].host is None or arms[arms[arm].host].seeds >= arms[arm].seeds
 
 
-@pytest.mark.parametrize('arm', [arm for arm in ARMS if ARMS[arm].host == 'fixmatch'])
-def test_what_is_added_to_fixmatch_leaves_it_whole(arm):
-    method, host = config_of(arm).method, config_of('fixmatch').method
-    for key in ('supervised', 'consistency', 'tau', 'teacher', 'cutmix'):
+@pytest.mark.parametrize('table, arm', [(t, arm) for t, arm in EVERY if TABLES[t].arms[arm].host in
+                                        ('fixmatch', 's4mim base')])
+def test_what_is_added_to_a_host_leaves_it_whole(table, arm):
+    method, host = config_of(arm, table).method, config_of(TABLES[table].arms[arm].host, table).method
+    for key in ('supervised', 'consistency', 'feature_perturbation', 'feature_dropout', 'tau', 'teacher', 'cutmix'):
         assert method[key] == host[key], key
 
 
-def test_no_two_arms_are_the_same_run():
-    configs = {arm: json.loads(config_of(arm).to_json_best_effort()) for arm in ARMS}
+@pytest.mark.parametrize('table', TABLES)
+def test_no_two_arms_are_the_same_run(table):
+    configs = {arm: json.loads(config_of(arm, table).to_json_best_effort()) for arm in TABLES[table].arms}
     for config in configs.values():
         config['method'].pop('name')
     whole = [json.dumps(config, sort_keys=True) for config in configs.values()]
-    assert len(set(whole)) == len(ARMS)
+    assert len(set(whole)) == len(configs)
 
 
 def test_the_quickstart_trains_two_of_the_arms():
@@ -72,13 +80,14 @@ def test_the_committed_runs_are_those_of_the_arms(folder):
     for result in committed(folder):
         arm = ROUNDS[folder][result['arm']]
         assert (result['argument'], result['host'], result['seed'] < arm.seeds) == (arm.argument, arm.host, True)
-        assert (result['config_file'], result['set'], result['begin']) == ('shapes_start.py', [], 0)
-        assert result['test']['latest']['images'] >= 1024 and result['test']['latest']['step'] == result['steps']
+        assert (result['config_file'], result['set'], result['begin']) == (CONFIGS[folder], [], 0)
+        assert result['test']['latest']['images'] >= (233 if 'camvid' in folder else 1024)
+        assert result['test']['latest']['step'] == result['steps']
 
 
 @pytest.mark.parametrize('folder', ROUNDS)
 def test_the_committed_table_is_that_of_the_committed_runs(folder, tmp_path):
-    """Mended by: python benchmarks/ablation.py --summarize, with --first that of the first round."""
+    """Mended by: python benchmarks/ablation.py --summarize, with --table=first_round that of the first round."""
     ablation_table.write_table(committed(folder), ROUNDS[folder], tmp_path)
     assert (tmp_path / 'table.md').read_bytes() == (RESULTS / folder / 'table.md').read_bytes()
     assert (tmp_path / 'table.png').exists() and (RESULTS / folder / 'table.png').exists()
@@ -157,8 +166,8 @@ def test_the_plot_names_each_host_beside_its_row():
 
 
 def test_no_label_of_the_plot_is_cut_off_or_lies_on_an_interval():
-    best = {name: {0: 40.0 + number, 1: 41.0} for number, name in enumerate(ARMS)}
-    figure = ablation_table.draw([[(name, arm.host) for name, arm in ARMS.items()]], best)
+    best = {name: {0: 40.0 + number, 1: 41.0} for number, name in enumerate(SHAPES)}
+    figure = ablation_table.draw([[(name, arm.host) for name, arm in SHAPES.items()]], best)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     left, right = figure.axes
@@ -193,9 +202,21 @@ def runs(monkeypatch, tmp_path):
     return call, tmp_path / 'results'
 
 
+def test_a_table_of_published_weights_asks_for_them(runs, tmp_path):
+    call, _ = runs
+    with pytest.raises(SystemExit, match='--weights=FILE'):
+        call('--table=camvid_1_30')
+    with pytest.raises(SystemExit, match='no such file'):
+        call('--table=camvid_1_30', f'--weights={tmp_path}/none.npz')
+    file = tmp_path / 'some.npz'
+    file.touch()
+    assert call('--table=camvid_1_30', f'--weights={file}', '--only=supervised', '--seeds=1') == [('supervised', 0)]
+
+
 def test_a_run_with_a_json_is_not_repeated(runs, capsys, monkeypatch):
     call, folder = runs
-    monkeypatch.setattr(ablation, 'ARMS', {'fixmatch': Arm('', None, 5), 's4mc': Arm('', 'fixmatch', 2)})
+    arms = {'fixmatch': Arm('', None, 5), 's4mc': Arm('', 'fixmatch', 2)}
+    monkeypatch.setattr(ablation, 'TABLES', {'shapes': TABLES['shapes']._replace(arms=arms)})
     only = '--only=fixmatch;s4mc'
     assert call(only, '--list') == [] and not folder.exists()
     assert 'the first one will tell' in capsys.readouterr().out
@@ -240,7 +261,7 @@ def test_every_arm_of_a_seed_begins_with_the_same_network(monkeypatch, tmp_path)
     monkeypatch.setattr(ablation, 'evaluate_run', lambda workdir, checkpoint, split, overrides: {
         'miou': 0.4, 'split': split, 'of': dict(overrides)['data.name']})
     monkeypatch.setattr(ablation.jax, 'clear_caches', lambda: None)
-    arguments = SimpleNamespace(arms=ARMS, runs=tmp_path, begin=7,
+    arguments = SimpleNamespace(arms=SHAPES, runs=tmp_path, begin=7, weights=None,
                                 config=f'{ROOT}/configs/shapes.py', set=['total_steps=5'])
     found = ablation.run('fixmatch', 3, arguments)
     assert trained == [('begin-seed3', 'supervised', 3, 7, None),
