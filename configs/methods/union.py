@@ -17,7 +17,8 @@ def apply(config):
         method.update(supervised=0.25, masked_supervision=0.25, consistency=0.125, feature_perturbation=0.125,
                       masked_consistency=0.125, semantic_mim=0.125)
     method.mim.semantic_views = ('s',)
-    method.masks.update(x_kind='freeform', w_ratio=0.7, s_ratio=0.5, w_photometric=True)
+    # Holes as where MaskSup is added to a host.
+    method.masks.update(x_kind='freeform', freeform=(0.2, 0.3), w_ratio=0.7, s_ratio=0.5, w_photometric=True)
     method.teacher.update(kind='ema', decay=0.999, scales=(0.75, 1.0, 1.25))
     # Divided by the valid pixels: what S4MC divides by has not been tried where five terms share a filter.
     method.selection.update(refinement='union', threshold='partition', alpha=0.4)

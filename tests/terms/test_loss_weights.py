@@ -87,6 +87,13 @@ def test_an_idea_leaves_the_weights_of_its_host_alone(name):
             assert method[term] == host[term], term
 
 
+def test_holes_are_small_where_masksup_is_added_and_as_published_where_it_is_alone():
+    holes = {name: shapes.get_config(name).method.masks.freeform
+             for name in ('masksup', 'fixmatch+masksup', 'supervised+masksup', 'union')}
+    assert holes == {'masksup': (0.5, 0.6), 'fixmatch+masksup': (0.2, 0.3), 'supervised+masksup': (0.2, 0.3),
+                     'union': (0.2, 0.3)}
+
+
 def test_weighting_as_a_flag_composes_the_method_anew(tmp_path):
     text = f'{shapes.__file__}:unimatch+maskmatch,tau=0.5'
     flag = load_config(text, [('method.weighting', 'equal')]).method
