@@ -57,15 +57,15 @@ def fit(folder, output=None, minutes: float = 30, **overrides):
 
 
 def _fit(folder, output, minutes, overrides, plan_only: bool = False) -> dict:
-    from s4mim_jax.fitting import page, pipeline
+    from s4mim_jax.fitting import outcome, page, pipeline
     say = lambda line: print(line, flush=True)
     output = Path(output)
     state = pipeline.run(folder, output, minutes, overrides, plan_only, say)
     if not plan_only:
         say('\n' + page.verdict(state))
         say(f'page         {page.write(output, state)}\nnetwork      {output / state["best"]}')
-        if (output / pipeline.PREDICTIONS).is_dir():  # every image may be labelled, or lie in no file of its own
-            say(f'predictions  {output / pipeline.PREDICTIONS}')
+        if (output / outcome.PREDICTIONS).is_dir():  # every image may be labelled, or lie in no file of its own
+            say(f'predictions  {output / outcome.PREDICTIONS}')
         say(f'more images  python -m s4mim_jax.predict --workdir={output / state["best"]} --output=out IMAGES')
     return state
 

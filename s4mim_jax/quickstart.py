@@ -33,7 +33,7 @@ def main(positional, config_file, overrides) -> int:
         raise InputError(f'--steps={values.steps}: must be at least 1')
     for method in (HOST, values.method):  # a wrong name ends here, not after the first run
         validate(command_line.load_config(f'{CONFIG}:{method}', overrides))
-    folder, started = prepare(values.output), time.monotonic()
+    folder, started = prepare(values.output, '--output'), time.monotonic()
     extra = [f'--config.{key}={text}' for key, text in overrides]
     name, scores = named(values.method), {}
     for number, method in enumerate((HOST, values.method), 1):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from s4mim_jax.fitting.pipeline import LABELLED_ONLY, PREDICTIONS
+from s4mim_jax.fitting.outcome import LABELLED_ONLY, PREDICTIONS
 from s4mim_jax.reporting import curves, heatmaps, mosaic, page, predictions, run_files, tables
 from s4mim_jax.reporting.groups import make_groups
 from s4mim_jax.reporting.tables import Table
@@ -23,6 +23,8 @@ def write(output: Path, state: dict) -> Path:
     scores = Table('', ['network', *(f'{split} mIoU, %' for split in splits)],
                    [[name, *(f'{100 * state["scores"][name].get(split, float("nan")):.2f}' for split in splits)]
                     for name in names])
+    again = [f'{one["run"]} was planned anew after update {one["after"]}: {one["step_seconds"]:.2f} s an update, '
+             f'{one["updates"]} updates instead of {one["before"]}.' for one in state['planned_anew']]
     plan = Table('', ['key', 'value', 'why'], [list(row) for row in state['reasons']])
     sections = [
         page.Section('Scores', [scores], notes=[verdict(state)]),
@@ -33,7 +35,7 @@ def write(output: Path, state: dict) -> Path:
         page.Section('IoU per class', [t for t in [tables.class_table(groups)] if t.rows],
                      present(heatmaps.class_picture(groups)), folded=True),
         page.Section('Pseudo-labels during training', pictures=present(curves.pseudo_label_curves(groups))),
-        page.Section('The plan, and why', [plan], notes=state['fingerprint']),
+        page.Section('The plan, and why', [plan], notes=[*state['fingerprint'], *again]),
         page.Section('Cost', tables.cost_tables(groups))]
     return page.write(output, f'Fit of {Path(state["folder"]).name}', verdict(state), notes, sections)
 
@@ -46,8 +48,9 @@ def verdict(state: dict) -> str:
     if len(scores) > 1:
         method = next(name for name in scores if name != LABELLED_ONLY)
         gain = 100 * (scores[method][split] - scores[LABELLED_ONLY][split])
-        text += (f' The unlabelled images changed it by {gain:+.1f} points ({method} beside labelled-only, {split}); '
-                 'differences under two points are noise with one run each.')
+        text += (f' {method}, which learned from the unlabelled images too, is {abs(gain):.1f} points '
+                 f'{"above" if gain >= 0 else "below"} labelled-only on {split}; differences under two points are '
+                 'noise with one run each.')
     if split != 'test':
         text += ' There is no test split: val chose the checkpoint too, so the score is optimistic.'
     return text

@@ -30,14 +30,21 @@ from s4mim_jax.training.step import make_train_step
 QUEUED = 8  # steps that an accelerator may be given in advance; a CPU one, which no transfer would keep waiting
 SHOWN_FIRST, SHOWN_EVERY = 2.0, 30.0  # seconds: steps that are slow, and between lines of progress
 NON_FINITE = 3  # exit status of a run whose loss is no number any more
+OUT_OF_PACE = 4  # what `train` returns to a caller whose `pace` asked for another length
 
 
-def train(config, workdir) -> int:
+def train(config, workdir, pace=None) -> int:
     """Trains until `total_steps`, going on from the latest checkpoint in `workdir`.
+
+    Args:
+      config: whole config. workdir: the run folder.
+      pace: of one process, called at logs and at least twice a minute with the updates so far, seconds of an update in
+        the latest stretch, of the start and of an evaluation (None = none yet). Where it says True the run is saved and
+        left; the caller goes on with another total_steps.
 
     Returns:
       0 when finished, 128 + signal after SIGINT or SIGTERM (the state is saved and a second call
-      continues), 3 when a loss was not finite (the last good checkpoint stays).
+      continues), 3 when a loss was not finite (the last good checkpoint stays), 4 when `pace` said so.
 
     Raises:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
@@ -46,15 +53,16 @@ def train(config, workdir) -> int:
     numbers = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
     with (StopRequest(numbers, say=jax.process_index() == 0) as stop,
           contextlib.ExitStack() as held):
-        return _Run(config, workdir, stop, held).run()
+        return _Run(config, workdir, stop, held, pace).run()
 
 
 class _Run:
     """What a run holds while it lasts: data, state, compiled step and where things are written."""
 
-    def __init__(self, config, workdir, stop, held):
+    def __init__(self, config, workdir, stop, held, pace):
         self.began, self.first_step = time.perf_counter(), None
-        self.stop = stop
+        self.stop, self.pace = stop, pace
+        self.evaluations = []  # seconds each
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
         self.writers = writers.names(config.log.writers)
@@ -114,7 +122,7 @@ class _Run:
         3. evaluate. Needs the new state; its score decides whether the checkpoint is the best.
         4. save. Last, so that a checkpoint never claims a step whose lines are not in the log: a
            resume drops lines after its step and makes exactly those again.
-        5. obey a signal: save, if not just done, and leave.
+        5. obey a signal, or the caller's pace: save, if not just done, and leave.
         """
         config = self.config
         self.ahead = 1 if jax.default_backend() == 'cpu' else QUEUED
@@ -143,26 +151,27 @@ class _Run:
                 jax.block_until_ready(self.waiting[-1 - self.ahead])
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
-            if log:
-                self._log()
-            else:
-                self._show()
+            looked = self._log() if log else self._show()
+            out_of_pace = not last and looked and self._out_of_pace()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = agreed_signal(self.stop, self.completed, log or evaluate or save)
-            if evaluate or save or stop:
+            if evaluate or save or stop or out_of_pace:
                 terminal.end()  # the last line of progress before a score stays
                 self._collect_metrics()
                 self.progress.pause()
                 if evaluate:
                     save |= self._evaluate(batch)
-                if save or stop:
+                if save or stop or out_of_pace:
                     self._save()
                 if stop and not last:
                     self.checkpoints.wait()
                     self._say(f'stopped by signal {stop} after step {self.completed}; saved. '
                               'The same command continues.')
                     return 128 + stop  # the shell's convention
+                if out_of_pace:
+                    self.checkpoints.wait()
+                    return OUT_OF_PACE
                 self.progress.begin()
             if last:
                 break
@@ -170,7 +179,7 @@ class _Run:
         self._compare_weights()
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
             run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
-                'first_step_seconds': self.first_step})
+                'first_step_seconds': self.first_step, 'evaluation_seconds': min(self.evaluations)})
         self._say(f'done: {self.completed} steps, {config.eval.split} mIoU {self.last_miou:.4f}, best '
                   f'{self.loop["best_miou"]:.4f} at step {self.loop["best_step"]}; {self.folder}')
         return 0
@@ -210,7 +219,8 @@ class _Run:
                          f'{self.folder}/checkpoints keeps {"step " + str(kept) if kept else "no checkpoint yet"}; '
                          'try a lower --config.optimizer.learning_rate or --config.optimizer.clip_norm=1.0')
 
-    def _log(self) -> None:
+    def _log(self) -> bool:
+        """Writes the means since the last log; True, because the pace can be looked at."""
         self._collect_metrics()
         self.shown = time.monotonic()
         self.progress.pause()
@@ -226,13 +236,18 @@ class _Run:
                 terminal.say(warning)
             self.warned |= bool(warning)
         self.progress.begin()
+        return True
 
-    def _show(self) -> None:
+    def _out_of_pace(self) -> bool:
+        usual = self.evaluations[-1] if len(self.evaluations) > 1 else None  # the first one compiles
+        return self.pace is not None and self.pace(self.completed, self.progress.stretch, self.first_step, usual)
+
+    def _show(self) -> bool:
         """Between two logs a line by the clock: when the third step is done, and every SHOWN_EVERY seconds."""
         now = time.monotonic()
         third = self.completed - self.started == self.ahead + 3 and now - self.shown > SHOWN_FIRST
         if not (third or now - self.shown > SHOWN_EVERY) or len(self.waiting) <= self.ahead:
-            return
+            return False
         self.shown = now
         if self.main:
             self.progress.pause()
@@ -240,6 +255,7 @@ class _Run:
             sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
             terminal.show(self.progress.line(sums.take(), terminal.width(sys.stdout)))
             self.progress.begin()
+        return True
 
     def _compare_weights(self) -> None:
         """Scores student and teacher of the best checkpoint; the better one is what `predict` takes."""
@@ -259,6 +275,8 @@ class _Run:
         batches = self._evaluation_batches()
         started = time.perf_counter()
         result = self.infer(variables, batches)
+        seconds = time.perf_counter() - started
+        self.evaluations.append(seconds)
         self.last_miou = result['miou']
         best = self.loop['best_miou'] is None or result['miou'] > self.loop['best_miou']
         if best:
@@ -269,7 +287,7 @@ class _Run:
             self.monitor.scalars(self.completed, self.config.eval.split, values, weights=weights)
             terminal.say(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
                          f'{", best so far" if best else ""}), {result["images"]} images in '
-                         f'{time.perf_counter() - started:.1f} s')
+                         f'{seconds:.1f} s')
         if self.snapshot is not None:
             seen, counts = jax.device_get(self.snapshot(self.state, batch, self.completed))
             if self.monitor:

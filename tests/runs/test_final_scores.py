@@ -25,7 +25,8 @@ def test_the_half_life_is_at_most_a_tenth_of_the_run():
 
 
 @pytest.mark.parametrize(('kept', 'completed', 'warmup', 'said'), [
-    (0.04, 100, 0, False), (0.04, 300, 0, False), (0.04, 375, 0, False), (0.04, 474, 0, False),  # part of what was logged lies before a quarter
+    (0.04, 100, 0, False), (0.04, 300, 0, False), (0.04, 375, 0, False),
+    (0.04, 474, 0, False),  # a part of what was logged lies before a quarter of the run
     (0.04, 475, 0, True), (0.04, 500, 0, True),
     (0.04, 500, 401, False), (0.04, 600, 401, True),
     (0.2, 500, 0, False), (None, 500, 0, False), (0.04, 1500, 1500, True)])
