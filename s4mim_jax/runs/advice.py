@@ -5,8 +5,8 @@ from s4mim_jax.models.deeplabv3plus import without_reach
 from s4mim_jax.training import passes
 
 FEW_KEPT = 0.1  # share of the pixels below which pseudo-labels teach next to nothing
-# Share of the run after which it is looked at: in the quickstart fewer reach tau at the first log, and 62 % at step 300
-# of 1,500.
+# Share of the run after which it is looked at: in the quickstart 1 % reach tau until step 150 of 1,500, and 63 % until
+# step 300.
 AFTER = 0.25
 # Sides of the map below which few classes of an image have a hidden and a visible position: of 4 x 4, 9 % of the
 # (image, class) pairs of `shapes` had, of 8 x 8, 84 %.
