@@ -119,8 +119,7 @@ def images_of(found: Fingerprint) -> Images:
 
 
 def _why(timing: Timing, seconds: float) -> str:
-    return (f'{timing.step:.2f} s an update of labelled-only training on this machine, in {seconds / 60:.0f} minutes; '
-            'planned anew where it becomes slower or faster')
+    return f'{timing.step:.2f} s an update of labelled-only training, {seconds / 60:.0f} minutes; follows the clock'
 
 
 def rhythm(proposal: Proposal, steps: int) -> None:

@@ -27,7 +27,7 @@ nav a { margin-right: 1em; display: inline-block; padding: .2em 0; } .scroll { o
 table { border-collapse: collapse; font-size: .87em; font-variant-numeric: tabular-nums; }
 th, td { padding: .28em .7em; text-align: right; border-bottom: 1px solid var(--line); }
 th { vertical-align: bottom; border-bottom: 2px solid var(--strong); }
-td.number { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
+td.number, td:has(.mark) { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
 tr:hover td { background: var(--hover); }
 .mark { display: inline-block; width: .8em; height: .8em; margin-right: .5em; }
 figure { display: inline-block; vertical-align: top; margin: 0 1.5em 1em 0; max-width: 100%; }
