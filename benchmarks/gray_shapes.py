@@ -2,8 +2,8 @@
 
     python benchmarks/gray_shapes.py gray                # images/, masks/, classes.txt in gray/
 
-The drawings and splits are those of the embedded dataset; of the colours the luminance stays (ITU-R BT.601), which tells
-less, in the values 1,000 to 4,570 of 65,535.
+The drawings and splits are those of the embedded dataset; of the colours the luminance stays (ITU-R BT.601), which
+tells less, in the values 1,000 to 4,570 of 65,535.
 """
 
 import argparse

@@ -23,6 +23,10 @@ class Machine(NamedTuple):
     start: float
     evaluation: float
 
+    def now(self, step: float, evaluation: float) -> 'Machine':
+        """The machine where an update takes `step` now: what slows it slows a start too, most of which is compiling."""
+        return Machine(step, self.start * step / self.step, evaluation)
+
 
 class Images(NamedTuple):
     """How many are scored and predicted after the trainings."""

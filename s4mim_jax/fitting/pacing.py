@@ -1,7 +1,7 @@
 """The length of a training follows the clock: planned anew where the machine became slower or faster than it was.
 
-The number of updates is a constant of the compiled program, because the schedules end with it. So planning anew means:
-save, start again with the other number, compile once more. It must repay that, hence the tolerances.
+The program is compiled for any length (`make_train_step(open_length=True)`), so a new plan costs a checkpoint. But it
+bends the schedule: hence the tolerances.
 """
 
 import math
@@ -18,54 +18,46 @@ EVALUATIONS = 4  # of a whole training, see `lengths.rhythm`
 
 
 class Pace:
-    """Watches a training and says when it must be planned anew; `length` is the new number of updates then.
+    """Watches a training and says when it must be planned anew.
 
     Args:
       deadline: of `clock`, seconds: the training and what comes after it shall have ended by then.
       total: updates as planned. most: never more than these.
-      step, evaluation, restart, after: seconds that were expected of an update, of an evaluation, of a start with
-        another length, which compiles, and of what comes after the training. Where updates last longer than expected,
-        so do these. late: share of the training's time by which its end may be late. clock: seconds, monotonic.
+      step, evaluation, after: seconds that were expected of an update, of an evaluation, and of what comes after the
+        training, which lasts longer where updates do. late: share of the training's time by which its end may be late.
+        clock: seconds, monotonic.
 
     Attributes:
-      completed, step, evaluation, restart: updates, and seconds as seen last.
+      completed, step, evaluation: updates, and seconds as seen last. seen: whether they were.
     """
 
     def __init__(self, deadline: float, total: int, most: int, *, step: float, evaluation: float = 0.0,
-                 restart: float = 0.0, after: float = 0.0, late: float = LATE,
-                 clock: Callable[[], float] | None = None):
+                 after: float = 0.0, late: float = LATE, clock: Callable[[], float] | None = None):
         self.deadline, self.most, self.late, self.clock = deadline, most, late, clock or time.monotonic
         self.budget = max(deadline - after - self.clock(), 0.0)
         self.expected, self.after, self.seen = step, after, False
         self.evaluation, self.step, self.completed = evaluation, step, 0
-        self.restart = self._start = restart
-        self.begin(total)
+        self.total, self._stretches, self._unsettled = total, [], 0
 
-    def begin(self, total: int) -> None:
-        """A start of the training, with so many updates in all."""
-        self.total, self.length, self._stretches, self._unsettled = total, None, [], 0
-
-    def __call__(self, completed: int, stretch: float | None, start: float, evaluation: float | None) -> bool:
-        """Whether to save and end this start of the training.
+    def __call__(self, completed: int, stretch: float | None, evaluation: float | None) -> int | None:
+        """Another number of updates in all, or None where the plan is good enough; the caller sets `total` to it.
 
         Args:
           completed: updates. stretch: seconds an update in the latest stretch of training, None = nothing new.
-          start: seconds from the start to the end of the first update. evaluation: seconds of one, None = none yet.
+          evaluation: seconds of one, None = none yet.
         """
         if stretch is None:
-            return False
+            return None
         self._stretches = [*self._stretches[1 - LOOKS:], stretch]
         self.completed, self.seen, self.step = completed, True, statistics.median(self._stretches)
         slower = max(self.step / self.expected, 1.0)
-        self.evaluation, self.restart = evaluation or self.evaluation, max(start, slower * self._start)
+        self.evaluation = evaluation or self.evaluation
         settled = 1 / SETTLED < stretch / self.step < SETTLED
         self._unsettled = 0 if settled else self._unsettled + 1
         if len(self._stretches) < LOOKS or 0 < self._unsettled < LOOKS:  # it is still changing
-            return False
+            return None
         left = self.deadline - self.clock() - slower * self.after
-        self.length = new_length(completed, self.total, self.step, self.evaluation, self.restart, left, self.budget,
-                                 self.most, self.late)
-        return self.length is not None
+        return new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
 
 
 def needed(updates: int, total: int, step: float, evaluation: float) -> float:
@@ -73,24 +65,22 @@ def needed(updates: int, total: int, step: float, evaluation: float) -> float:
     return updates * step + math.ceil(EVALUATIONS * updates / total) * evaluation
 
 
-def new_length(completed: int, total: int, step: float, evaluation: float, restart: float, left: float,
-               budget: float, most: int, late: float = LATE) -> int | None:
+def new_length(completed: int, total: int, step: float, evaluation: float, left: float, budget: float,
+               most: int, late: float = LATE) -> int | None:
     """Updates in all that end in time, or None where the plan is good enough.
 
     Args:
-      completed, total: updates so far and as planned. step, evaluation, restart: seconds of an update, of an
-        evaluation, and of starting anew. left: seconds until the deadline. budget: seconds that the training had.
+      completed, total: updates so far and as planned. step, evaluation: seconds of an update and of an
+        evaluation. left: seconds until the deadline. budget: seconds that the training had.
       most: never more updates than these. late: share of the budget by which the end may be late.
     """
     rest = needed(total - completed, total, step, evaluation)
-    if rest > left + late * budget + restart:
-        updates = _updates_in(left - restart, completed, total, step, evaluation)
+    if rest > left + late * budget:
+        updates = _updates_in(left, completed, total, step, evaluation)
         length = max(completed + updates, shortest(completed))
-        # Where the time is nearly over the shortest end may take as long as the plan does.
-        worth = restart + needed(length - completed, length, step, evaluation) < rest - late * budget
-        return length if worth else None
-    if completed <= LENGTHEN_UNTIL * total and total < most and rest + restart < left - EARLY * budget:
-        length = min(completed + _updates_in(left - restart, completed, total, step, evaluation), most)
+        return length if length < total else None
+    if completed <= LENGTHEN_UNTIL * total and total < most and rest < left - EARLY * budget:
+        length = min(completed + _updates_in(left, completed, total, step, evaluation), most)
         return length if length > (1 + EARLY) * total else None
     return None
 

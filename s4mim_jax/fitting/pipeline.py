@@ -82,10 +82,7 @@ def first_plan(folder: Path, output: Path, minutes: float, overrides, say) -> di
     proposal = propose(folder, overrides)
     for line in fingerprint.describe(proposal.found):
         say(line)
-    # With the steps that most calibrations get: the compiled program serves again.
-    probe = proposal.config('supervised')
-    probe.total_steps = rules.CALIBRATION_STEPS
-    timing = measure(probe)
+    timing = measure(proposal.config('supervised'))
     say(f'measured: {timing.step:.2f} s an update of labelled-only training, {timing.start:.0f} s before the first')
     proposed = proposal.method
     steps = lengths.budget(proposal, timing, 60 * minutes - (time.monotonic() - began))
@@ -141,24 +138,33 @@ def decide_method(output: Path, state: dict, end: float, say) -> None:
 
 def train(output: Path, state: dict, method: str, end: float, say) -> None:
     """Trains the config file with a method, and plans it anew where the clock asks; a complete run is left alone."""
-    from s4mim_jax.runs.loop import OUT_OF_PACE
     from s4mim_jax.runs.loop import train as run_training
     name = LABELLED_ONLY if method == 'supervised' else method.partition(',')[0]
-    pace = None if 'total_steps' in dict(state['own']) else _pace(output, state, name, end)
-    status = OUT_OF_PACE
-    while status == OUT_OF_PACE:
-        config = _config(output, state, name, method)
-        say(f'\n{name}: {config.total_steps} updates')
-        status = run_training(config, output / name, pace)
-        if status == OUT_OF_PACE:
-            pace = plan_anew(output, state, name, pace, end, say)
+    config = _config(output, state, name, method)
+    pace = None if 'total_steps' in dict(state['own']) else _pace(state, name, end)
+
+    def keep_pace(*seen):
+        nonlocal pace
+        total = pace(*seen)
+        if total is None:
+            return None
+        pace = plan_anew(output, state, name, pace, total, end, say)
+        return _rhythm(state, pace.total)
+
+    say(f'\n{name}: {config.total_steps} updates')
+    status = run_training(config, output / name, keep_pace if pace else None)
     if status:
         raise Stopped(status, output)
     if name == LABELLED_ONLY:
         cost = json.loads((output / name / 'cost.json').read_text())
         step = pace.step if pace and pace.seen else cost['step_seconds']  # at its end, else on average
-        start = max(cost['first_step_seconds'], state['machine']['start'])  # the program may have been kept
-        state['machine'] = Machine(step, start, cost['evaluation_seconds'])._asdict()
+        state['machine'] = Machine(**state['machine']).now(step, cost['evaluation_seconds'])._asdict()
+
+
+def _rhythm(state: dict, steps: int) -> dict[str, int]:
+    """Keys of a training of so many updates, those left out that the user has set."""
+    found = {'total_steps': steps, **lengths.every(steps)}
+    return {key: value for key, value in found.items() if key not in dict(state['own'])}
 
 
 def _config(output: Path, state: dict, name: str, method: str):
@@ -167,8 +173,9 @@ def _config(output: Path, state: dict, name: str, method: str):
     steps = state[_key(name)]
     # The warm-up stays that of the first plan: a longer run does not go back into it.
     warmup = state['warmup_steps'].setdefault(name, steps // 20)
-    settings = {'total_steps': steps, **lengths.every(steps), 'optimizer.warmup_steps': warmup}
-    overrides = [(key, str(value)) for key, value in settings.items() if key not in dict(state['own'])]
+    overrides = [(key, str(value)) for key, value in _rhythm(state, steps).items()]
+    if 'optimizer.warmup_steps' not in dict(state['own']):
+        overrides.append(('optimizer.warmup_steps', str(warmup)))
     if name != LABELLED_ONLY:  # begins where the labelled-only training ended
         overrides += [('model.pretrained', str(output / LABELLED_ONLY))]
     config = load_config(f'{output / FILE}:{method}', overrides)
@@ -176,40 +183,39 @@ def _config(output: Path, state: dict, name: str, method: str):
     return config
 
 
-def _pace(output: Path, state: dict, name: str, end: float) -> Pace:
+def _pace(state: dict, name: str, end: float, begun: bool = False) -> Pace:
     """The labelled-only training before a method has its share of what is left; a last training all of it."""
     machine, images, total = Machine(**state['machine']), Images(**state['images']), state[_key(name)]
     if name == LABELLED_ONLY and state['method'] != 'supervised':
         now = time.monotonic()
         share = rules.CALIBRATION_SHARE * lengths.method_seconds(machine, end - now, images)
-        deadline = now + machine.start + lengths.EVALUATIONS * machine.evaluation + share
+        deadline = now + (0.0 if begun else machine.start) + lengths.EVALUATIONS * machine.evaluation + share
         return Pace(deadline, total, rules.CALIBRATION_STEPS, step=machine.step, evaluation=machine.evaluation,
-                    restart=machine.start, late=rules.CALIBRATION_LATE)
+                    late=rules.CALIBRATION_LATE)
     step = machine.step * (1.0 if name == LABELLED_ONLY else rules.relative_step(name))
-    return Pace(end, total, rules.METHOD_STEPS, step=step, evaluation=machine.evaluation, restart=machine.start,
+    return Pace(end, total, rules.METHOD_STEPS, step=step, evaluation=machine.evaluation,
                 after=lengths.tail(machine, images))
 
 
-def plan_anew(output: Path, state: dict, name: str, pace: Pace, end: float, say) -> Pace:
+def plan_anew(output: Path, state: dict, name: str, pace: Pace, total: int, end: float, say) -> Pace:
     """Another number of updates for a training that is under way, and whether a method still fits, or fits now."""
-    completed, step, length, total = pace.completed, pace.step, pace.total, pace.length
+    completed, step, before = pace.completed, pace.step, pace.total
     if name == LABELLED_ONLY:
-        machine = Machine(pace.step, pace.restart, pace.evaluation)
+        machine = Machine(**state['machine']).now(step, pace.evaluation)
         plan = lengths.shares(state['proposed'], machine, end - time.monotonic(), Images(**state['images']),
-                              pace.completed)
+                              completed)
         state['machine'] = machine._asdict()
         if plan.method != state['method']:
-            say(f'{pace.step:.2f} s an update now: ' + (
+            say(f'{step:.2f} s an update now: ' + (
                 'too few updates of a method would fit, so all of the time is for labelled-only training'
                 if plan.method == 'supervised' else f'{plan.rest} updates of {plan.method} fit after all'))
-            state['method'], total = plan.method, max(plan.labelled_only, shortest(pace.completed))
-            pace = _pace(output, state, name, end)
+            state['method'], total = plan.method, max(plan.labelled_only, shortest(completed))
+            pace = _pace(state, name, end, begun=True)
     say(f'{name}, planned anew after update {completed}: {step:.2f} s an update now, so {total} updates instead of '
-        f'{length}, to end in time')
-    state['planned_anew'].append({'run': name, 'after': completed, 'updates': total, 'before': length,
+        f'{before}, to end in time')
+    state['planned_anew'].append({'run': name, 'after': completed, 'updates': total, 'before': before,
                                   'step_seconds': step})
-    state[_key(name)] = total
-    pace.begin(total)
+    state[_key(name)] = pace.total = total
     _write(output, state)
     return pace
 

@@ -6,13 +6,14 @@ import sys
 import time
 
 import jax
+import numpy as np
 
 from s4mim_jax import evaluation
 from s4mim_jax.config import terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.parallel import hlo, processes
+from s4mim_jax.parallel import hlo, processes, replicated
 from s4mim_jax.planning import memory
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
@@ -25,12 +26,11 @@ from s4mim_jax.runs.waiting import counting
 from s4mim_jax.training import passes, watch
 from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
-from s4mim_jax.training.step import make_train_step
+from s4mim_jax.training.step import Length, make_train_step
 
 QUEUED = 8  # steps that an accelerator may be given in advance; a CPU one, which no transfer would keep waiting
 SHOWN_FIRST, SHOWN_EVERY = 2.0, 30.0  # seconds: steps that are slow, and between lines of progress
 NON_FINITE = 3  # exit status of a run whose loss is no number any more
-OUT_OF_PACE = 4  # what `train` returns to a caller whose `pace` asked for another length
 
 
 def train(config, workdir, pace=None) -> int:
@@ -38,13 +38,13 @@ def train(config, workdir, pace=None) -> int:
 
     Args:
       config: whole config. workdir: the run folder.
-      pace: of one process, called at logs and at least twice a minute with the updates so far, seconds of an update in
-        the latest stretch, of the start and of an evaluation (None = none yet). Where it says True the run is saved and
-        left; the caller goes on with another total_steps.
+      pace: of one process, called at logs and at least twice a minute with the updates so far and the seconds of an
+        update in the latest stretch and of an evaluation (None = none yet). It returns None, or keys with values, such
+        as another total_steps, that hold from then on; the program is compiled for any length.
 
     Returns:
       0 when finished, 128 + signal after SIGINT or SIGTERM (the state is saved and a second call
-      continues), 3 when a loss was not finite (the last good checkpoint stays), 4 when `pace` said so.
+      continues), 3 when a loss was not finite (the last good checkpoint stays).
 
     Raises:
       InputError: config, data, weights, checkpoint or workdir cannot be used; nothing was changed.
@@ -62,7 +62,7 @@ class _Run:
     def __init__(self, config, workdir, stop, held, pace):
         self.began, self.first_step = time.perf_counter(), None
         self.stop, self.pace = stop, pace
-        self.evaluations = []  # seconds each
+        self.evaluations, self.length = [], ()  # seconds each; the further argument of a step of open length
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
         self.writers = writers.names(config.log.writers)
@@ -122,7 +122,7 @@ class _Run:
         3. evaluate. Needs the new state; its score decides whether the checkpoint is the best.
         4. save. Last, so that a checkpoint never claims a step whose lines are not in the log: a
            resume drops lines after its step and makes exactly those again.
-        5. obey a signal, or the caller's pace: save, if not just done, and leave.
+        5. obey a signal: save, if not just done, and leave.
         """
         config = self.config
         self.ahead = 1 if jax.default_backend() == 'cpu' else QUEUED
@@ -137,7 +137,7 @@ class _Run:
                 step = self._compile(batch)
                 self.progress.begin()
             with jax.transfer_guard('disallow'):
-                self.state, metrics = step(self.state, batch)
+                self.state, metrics = step(self.state, batch, *self.length)
             self.completed += 1
             self.progress.step = self.completed
             if self.first_step is None:
@@ -152,26 +152,23 @@ class _Run:
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
             looked = self._log() if log else self._show()
-            out_of_pace = not last and looked and self._out_of_pace()
+            changed = looked and not last and self.pace is not None and self._keep_pace()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = agreed_signal(self.stop, self.completed, log or evaluate or save)
-            if evaluate or save or stop or out_of_pace:
+            if evaluate or save or stop or changed:
                 terminal.end()  # the last line of progress before a score stays
                 self._collect_metrics()
                 self.progress.pause()
                 if evaluate:
                     save |= self._evaluate(batch)
-                if save or stop or out_of_pace:
+                if save or stop or changed:  # an interrupted run goes on from here with its new length
                     self._save()
                 if stop and not last:
                     self.checkpoints.wait()
                     self._say(f'stopped by signal {stop} after step {self.completed}; saved. '
                               'The same command continues.')
                     return 128 + stop  # the shell's convention
-                if out_of_pace:
-                    self.checkpoints.wait()
-                    return OUT_OF_PACE
                 self.progress.begin()
             if last:
                 break
@@ -187,8 +184,11 @@ class _Run:
     def _compile(self, batch):
         started = time.perf_counter()
         with counting('compiling the training step') if self.main else contextlib.nullcontext():
-            step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
-            step = step.lower(self.state, batch).compile()
+            step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True,
+                                   open_length=self.pace is not None)
+            if self.pace is not None:
+                self.length = (self._length(),)
+            step = step.lower(self.state, batch, *self.length).compile()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
                      'passes': passes.pass_costs(self.config)}
@@ -238,9 +238,21 @@ class _Run:
         self.progress.begin()
         return True
 
-    def _out_of_pace(self) -> bool:
+    def _keep_pace(self) -> bool:
+        """Asks the pace; True where it has changed the length."""
         usual = self.evaluations[-1] if len(self.evaluations) > 1 else None  # the first one compiles
-        return self.pace is not None and self.pace(self.completed, self.progress.stretch, self.first_step, usual)
+        settings = self.pace(self.completed, self.progress.stretch, usual)
+        if not settings:
+            return False
+        with self.config.unlocked():
+            self.config.update_from_flattened_dict(settings)
+        self.length, self.progress.total = (self._length(),), self.config.total_steps
+        run_folder.write_json(self.folder / 'config.json', self.config.to_dict())
+        return True
+
+    def _length(self) -> Length:
+        return jax.device_put(Length(np.int32(self.config.total_steps), np.int32(self.config.optimizer.warmup_steps)),
+                              replicated(self.mesh))
 
     def _show(self) -> bool:
         """Between two logs a line by the clock: when the third step is done, and every SHOWN_EVERY seconds."""
