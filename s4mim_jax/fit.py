@@ -66,7 +66,7 @@ def _fit(folder, output, minutes, overrides, plan_only: bool = False) -> dict:
         say(f'page         {page.write(output, state)}\nnetwork      {output / state["best"]}')
         if (output / outcome.PREDICTIONS).is_dir():  # every image may be labelled, or lie in no file of its own
             say(f'predictions  {output / outcome.PREDICTIONS}')
-        say(f'more images  python -m s4mim_jax.predict --workdir={output / state["best"]} --output=out IMAGES')
+        say(f'more images  {page.commands(output, state)[0]}')
     return state
 
 

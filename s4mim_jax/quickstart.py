@@ -86,6 +86,7 @@ def table(scores: dict, folder: Path, method: str, seconds: float) -> str:
         '', f'{"test split of shapes":<{width + 8}}  mIoU', '-' * (width + 14),
         f'{"labelled only":<{width + 8}}  {host:.4f}', f'{method:<{width + 8}}  {semi:.4f}',
         f'{"gain":<{width + 8}}  {semi - host:+.4f}', '',
+        'one run each, and seeds differ by some points: docs/evidence.md', '',
         f'runs         {folder / named(HOST)}, {folder / method}',
         f'scores       {folder / named(HOST) / "eval" / "test.json"}, {folder / method / "eval" / "test.json"}',
         f'predictions  {folder / "predictions"} (class ids as PNG, overlays as JPEG)',
