@@ -18,7 +18,7 @@ HAND = {
     'shapes': ('configs/shapes_start.py:fixmatch', 'test', None),
     'camvid': ('configs/camvid.py:fixmatch_ema', 'test', None),
     'voc_animals': ('configs/voc.py:supervised', 'val', ANIMALS),
-    'gray': ('docs/examples/small.py:supervised', 'test', None),
+    'gray': ('configs/shapes_start.py:fixmatch_ema', 'test', None),
 }
 POINT = 0.01  # by which fit may stay behind
 
