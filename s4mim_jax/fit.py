@@ -50,7 +50,7 @@ def fit(folder, output=None, minutes: float = 30, **overrides):
       InputError: data, a key or the output cannot be used. Stopped: interrupted; the same call continues.
     """
     from s4mim_jax.prediction.loading import load
-    output = Path(output or f'fit_{Path(folder).resolve().name}')
+    output = Path(output or f'fit_{Path(folder).resolve().name}').expanduser()
     pairs = [(key.replace('__', '.'), str(value)) for key, value in overrides.items()]
     state = _fit(folder, output, minutes, pairs)
     return load(output / state['best'], weights='better')
@@ -59,7 +59,7 @@ def fit(folder, output=None, minutes: float = 30, **overrides):
 def _fit(folder, output, minutes, overrides, plan_only: bool = False) -> dict:
     from s4mim_jax.fitting import outcome, page, pipeline
     say = lambda line: print(line, flush=True)
-    output = Path(output)
+    output = Path(output).expanduser()
     state = pipeline.run(folder, output, minutes, overrides, plan_only, say)
     if not plan_only:
         say('\n' + page.verdict(state))

@@ -110,11 +110,11 @@ def decide_method(output: Path, state: dict, end: float, say) -> None:
                     - lengths.EVALUATIONS * machine.evaluation)
     steps = rules.method_steps(max(room(), 0), machine.step, method)
     if 'total_steps' not in fixed and steps < rules.FEWEST_METHOD_STEPS:
-        left = end - time.monotonic()
+        left = max(end - time.monotonic(), 0)
         if state['method'] != 'supervised':
             say(f'{left / 60:.1f} minutes are left, for {steps} updates of {method}: too few to pay')
-        state['method'], done = 'supervised', state['labelled_only_steps']
-        more = int(lengths.alone_seconds(machine, max(left, 0), images) / machine.step)
+        state['method'], state['decided'], done = 'supervised', True, state['labelled_only_steps']
+        more = int(lengths.alone_seconds(machine, left, images) / machine.step)
         more = min(more, rules.METHOD_STEPS - done)
         if more > rules.WORTH_MORE * done:
             say(f'labelled-only training goes on with {more} updates')
@@ -205,7 +205,7 @@ def plan_anew(output: Path, state: dict, name: str, pace: Pace, total: int, end:
         plan = lengths.shares(state['proposed'], machine, end - time.monotonic(), Images(**state['images']),
                               completed)
         state['machine'] = machine._asdict()
-        if plan.method != state['method']:
+        if plan.method != state['method'] and not state['decided']:
             say(f'{step:.2f} s an update now: ' + (
                 'too few updates of a method would fit, so all of the time is for labelled-only training'
                 if plan.method == 'supervised' else f'{plan.rest} updates of {plan.method} fit after all'))

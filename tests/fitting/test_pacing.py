@@ -124,6 +124,17 @@ def test_a_method_that_costs_more_than_the_table_says_is_planned_anew_early(fit)
     assert again['run'] == 'fixmatch_ema' and again['after'] < 0.15 * again['before'] and world.now <= 1800 * 1.05
 
 
+@pytest.mark.parametrize('period', [50, 130, 310, 700])
+@pytest.mark.parametrize('factor', [2.0, 8.0, 15.0])
+def test_a_load_that_comes_and_goes(fit, period, factor):
+    world = World(lambda now: factor if now % period < period / 3 else 1.0)
+    state = fit(world, 20)
+    assert world.now <= 1200 * 1.3
+    assert world.runs['labelled_only'] == state['labelled_only_steps']
+    assert world.runs.get('fixmatch_ema', 0) == state['method_steps']
+    assert (state['method'] == 'supervised') == (state['method_steps'] == 0)
+
+
 def test_where_no_method_fits_any_more_all_the_time_is_for_the_labelled_images(fit):
     world = World(lambda now: 1.0 if now < 60 else 12.0)
     state = fit(world, 30)
