@@ -159,9 +159,9 @@ def views(found: Fingerprint, plan: dict) -> list[Setting]:
     if max(found.size) > SMALL_IMAGE:
         return []
     why = 'gentler for small images'
+    color = [('saturation', 0.25), ('hue', 0.05), ('grayscale_probability', 0.05)] if found.pixels.channels == 3 else []
     return [Setting(f'views.{key}', value, why) for key, value in (
-        ('brightness', 0.25), ('contrast', 0.25), ('saturation', 0.25), ('hue', 0.05), ('grayscale_probability', 0.05),
-        ('blur_probability', 0.2), ('blur_sigma', (0.1, 1.0)))] + [
+        ('brightness', 0.25), ('contrast', 0.25), *color, ('blur_probability', 0.2), ('blur_sigma', (0.1, 1.0)))] + [
             Setting('method.cutmix.probability', 1.0, 'as the configs of small images')]
 
 

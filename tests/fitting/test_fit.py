@@ -53,6 +53,8 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
     (dict(label_map='0:0,255:1'), {'data.label_map': '0:0,255:1'}),
     (dict(pixels=PixelSettings(1, (0.0, 4100.0), (0.4,), (0.2,), '')),
      {'data.channels': 1, 'data.value_range': (0.0, 4100.0), 'data.mean': (0.4,)}),
+    (dict(size=(96, 96), pixels=PixelSettings(1, None, (0.4,), (0.2,), '')),
+     {'views.hue': None, 'views.saturation': None, 'views.contrast': 0.25}),  # no colour
     (dict(size=(96, 96)), {'data.crop': (64, 64), 'data.scale': (0.75, 1.5), 'views.hue': 0.05,
                           'method.cutmix.probability': 1.0}),
     (dict(sizes=9, aspects=(0.7, 1.5), size=(3000, 4000)), {'eval.mode': 'sliding', 'eval.multiple': 32}),
