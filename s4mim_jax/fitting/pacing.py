@@ -1,0 +1,96 @@
+"""The length of a training follows the clock: planned anew where the machine became slower or faster than it was.
+
+The program is compiled for any length (`make_train_step(open_length=True)`), so a new plan costs a checkpoint. But it
+bends the schedule: hence the tolerances.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+LOOKS = 3  # stretches of training whose median tells an update's time: a hiccup in one of them is none
+SETTLED = 1.25  # ratio of the latest stretch to that median within which the new pace is believed at once
+LATE, EARLY = 0.05, 0.1  # shares of the training's time by which the end may be off before it is planned anew
+LENGTHEN_UNTIL = 0.5  # of the updates: later the rate has fallen far, and more updates would raise it again
+SHORTEST_END = 0.02  # of the updates so far: at least so many more bring the schedule to its end
+EVALUATIONS = 4  # of a whole training, see `lengths.rhythm`
+
+
+class Pace:
+    """Watches a training and says when it must be planned anew.
+
+    Args:
+      deadline: of `clock`, seconds: the training and what comes after it shall have ended by then.
+      total: updates as planned. most: never more than these.
+      step, evaluation, after: seconds that were expected of an update, of an evaluation, and of what comes after the
+        training, which lasts longer where updates do. late: share of the training's time by which its end may be late.
+        clock: seconds, monotonic.
+
+    Attributes:
+      completed, step, evaluation: updates, and seconds as seen last. seen: whether they were.
+    """
+
+    def __init__(self, deadline: float, total: int, most: int, *, step: float, evaluation: float = 0.0,
+                 after: float = 0.0, late: float = LATE, clock: Callable[[], float] | None = None):
+        self.deadline, self.most, self.late, self.clock = deadline, most, late, clock or time.monotonic
+        self.budget = max(deadline - after - self.clock(), 0.0)
+        self.expected, self.after, self.seen = step, after, False
+        self.evaluation, self.step, self.completed = evaluation, step, 0
+        self.total, self._stretches, self._unsettled = total, [], 0
+
+    def __call__(self, completed: int, stretch: float | None, evaluation: float | None) -> int | None:
+        """Another number of updates in all, or None where the plan is good enough; the caller sets `total` to it.
+
+        Args:
+          completed: updates. stretch: seconds an update in the latest stretch of training, None = nothing new.
+          evaluation: seconds of one, None = none yet.
+        """
+        if stretch is None:
+            return None
+        self._stretches = [*self._stretches[1 - LOOKS:], stretch]
+        self.completed, self.seen, self.step = completed, True, statistics.median(self._stretches)
+        slower = max(self.step / self.expected, 1.0)
+        self.evaluation = evaluation or self.evaluation
+        settled = 1 / SETTLED < stretch / self.step < SETTLED
+        self._unsettled = 0 if settled else self._unsettled + 1
+        if len(self._stretches) < LOOKS or 0 < self._unsettled < LOOKS:  # it is still changing
+            return None
+        left = self.deadline - self.clock() - slower * self.after
+        return new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
+
+
+def needed(updates: int, total: int, step: float, evaluation: float) -> float:
+    """Seconds of the last `updates` of `total`, with their share of the evaluations, the last one included."""
+    return updates * step + math.ceil(EVALUATIONS * updates / total) * evaluation
+
+
+def new_length(completed: int, total: int, step: float, evaluation: float, left: float, budget: float,
+               most: int, late: float = LATE) -> int | None:
+    """Updates in all that end in time, or None where the plan is good enough.
+
+    Args:
+      completed, total: updates so far and as planned. step, evaluation: seconds of an update and of an
+        evaluation. left: seconds until the deadline. budget: seconds that the training had.
+      most: never more updates than these. late: share of the budget by which the end may be late.
+    """
+    rest = needed(total - completed, total, step, evaluation)
+    if rest > left + late * budget:
+        updates = _updates_in(left, completed, total, step, evaluation)
+        length = max(completed + updates, shortest(completed))
+        return length if length < total else None
+    if completed <= LENGTHEN_UNTIL * total and total < most and rest < left - EARLY * budget:
+        length = min(completed + _updates_in(left, completed, total, step, evaluation), most)
+        return length if length > (1 + EARLY) * total else None
+    return None
+
+
+def shortest(completed: int) -> int:
+    """Updates in all of the shortest run that still brings its schedule to an end."""
+    return completed + max(math.ceil(SHORTEST_END * completed), 1)
+
+
+def _updates_in(seconds: float, completed: int, total: int, step: float, evaluation: float) -> int:
+    """Updates that fit, with as many evaluations as the rest of the plan has."""
+    evaluations = math.ceil(EVALUATIONS * (total - completed) / total)
+    return int((seconds - evaluations * evaluation) / step)
