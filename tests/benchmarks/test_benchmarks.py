@@ -257,7 +257,8 @@ def test_the_pages_show_the_tables_of_the_committed_results():
     assert pages.between('ablation') == (results / 'history' / 'ablation' / 'table.md').read_text()
     assert len(pages.between('ablation').splitlines()) > 10
     assert pages.between('evidence') == (results / 'evidence' / 'table.md').read_text()
-    for method, host in (('fixmatch', 'labelled-only'), ('s4mc', 'FixMatch')):
+    for method, host in (('fixmatch', 'labelled-only'), ('s4mc', 'FixMatch'), ('maskmatch', 'FixMatch'),
+                         ('masksup', 'FixMatch'), ('s4mim', 'its base')):
         row = next(row for row in pages.rows('evidence') if row[0] == method)
         mean, low, high = map(float, re.match(r'([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]', row[5]).groups())
         said = f'{mean:+.1f} points of mIoU [{low:+.1f}, {high:+.1f}]'
