@@ -13,6 +13,7 @@ LOOKS = 3  # stretches of training whose median tells an update's time: a hiccup
 SETTLED = 1.25  # ratio of the latest stretch to that median within which the new pace is believed at once
 LATE, EARLY = 0.05, 0.1  # shares of the training's time by which the end may be off before it is planned anew
 LENGTHEN_UNTIL = 0.5  # of the updates: later the rate has fallen far, and more updates would raise it again
+FEWEST = 20  # updates of a training, however short the time is
 SHORTEST_END = 0.02  # of the updates so far: at least so many more bring the schedule to its end
 EVALUATIONS = 4  # of a whole training, see `lengths.rhythm`
 
@@ -77,7 +78,7 @@ def new_length(completed: int, total: int, step: float, evaluation: float, left:
     rest = needed(total - completed, total, step, evaluation)
     if rest > left + late * budget:
         updates = _updates_in(left, completed, total, step, evaluation)
-        length = max(completed + updates, shortest(completed))
+        length = max(completed + updates, shortest(completed), min(FEWEST, total))
         return length if length < total else None
     if completed <= LENGTHEN_UNTIL * total and total < most and rest < left - EARLY * budget:
         length = min(completed + _updates_in(left, completed, total, step, evaluation), most)

@@ -197,6 +197,7 @@ def test_the_end_comes_soon_where_the_time_is_over():
     assert plan(completed=800, left=-100.0, step=10.0) == 816  # 2 %, the shortest end
     assert plan(completed=990, left=-100.0) is None  # its own end is as near
     assert pacing.shortest(3) == 4
+    assert plan(completed=3, total=50, left=-100.0) == 20 and plan(completed=3, total=15, left=-100.0) is None
 
 
 def test_a_hiccup_is_no_new_pace():
