@@ -122,7 +122,8 @@ def images_of(found: Fingerprint) -> Images:
 
 
 def _why(timing: Timing, seconds: float) -> str:
-    return f'{timing.step:.2f} s an update of labelled-only training, {max(seconds, 0) / 60:.0f} minutes; follows the clock'
+    minutes = max(seconds, 0) / 60
+    return f'{timing.step:.2f} s an update of labelled-only training, {minutes:.0f} minutes; follows the clock'
 
 
 def rhythm(proposal: Proposal, steps: int) -> None:
