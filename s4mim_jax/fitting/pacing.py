@@ -9,8 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-LOOKS = 3  # stretches of training whose median tells an update's time: a hiccup in one of them is none
-SETTLED = 1.25  # ratio of the latest stretch to that median within which the new pace is believed at once
+LOOKS = 3  # stretches of training whose median tells an update's time now: a hiccup in one of them is none
 LATE, EARLY = 0.05, 0.1  # shares of the training's time by which the end may be off before it is planned anew
 LENGTHEN_UNTIL = 0.5  # of the updates: later the rate has fallen far, and more updates would raise it again
 FEWEST = 20  # updates of a training, however short the time is
@@ -29,7 +28,8 @@ class Pace:
         clock: seconds, monotonic.
 
     Attributes:
-      completed, step, evaluation: updates, and seconds as seen last. seen: whether they were.
+      completed, evaluation: updates, and seconds as seen last. step: seconds of an update, expected from now on: the
+        mean of what it takes now and of what it took so far, for loads come and go. seen: whether any was.
     """
 
     def __init__(self, deadline: float, total: int, most: int, *, step: float, evaluation: float = 0.0,
@@ -38,7 +38,7 @@ class Pace:
         self.budget = max(deadline - after - self.clock(), 0.0)
         self.expected, self.after, self.seen = step, after, False
         self.evaluation, self.step, self.completed = evaluation, step, 0
-        self.total, self._stretches, self._unsettled = total, [], 0
+        self.total, self._stretches, self._last, self._spent, self._made = total, [], None, 0.0, 0
 
     def __call__(self, completed: int, stretch: float | None, evaluation: float | None) -> int | None:
         """Another number of updates in all, or None where the plan is good enough; the caller sets `total` to it.
@@ -49,16 +49,20 @@ class Pace:
         """
         if stretch is None:
             return None
-        self._stretches = [*self._stretches[1 - LOOKS:], stretch]
-        self.completed, self.seen, self.step = completed, True, statistics.median(self._stretches)
-        slower = max(self.step / self.expected, 1.0)
-        self.evaluation = evaluation or self.evaluation
-        settled = 1 / SETTLED < stretch / self.step < SETTLED
-        self._unsettled = 0 if settled else self._unsettled + 1
-        if len(self._stretches) < LOOKS or 0 < self._unsettled < LOOKS:  # it is still changing
+        if self._last is not None:  # of the first one it is not known how many updates it had
+            self._spent += stretch * (completed - self._last)
+            self._made += completed - self._last
+        self._last, self._stretches = completed, [*self._stretches[1 - LOOKS:], stretch]
+        now = statistics.median(self._stretches)
+        self.step = (now + self._spent / self._made) / 2 if self._made else now
+        self.completed, self.seen, self.evaluation = completed, True, evaluation or self.evaluation
+        if len(self._stretches) < LOOKS:
             return None
-        left = self.deadline - self.clock() - slower * self.after
-        return new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
+        left = self.deadline - self.clock() - max(self.step / self.expected, 1.0) * self.after
+        length = new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
+        if length is not None:  # three further looks before the next plan
+            self._stretches = []
+        return length
 
 
 def needed(updates: int, total: int, step: float, evaluation: float) -> float:
