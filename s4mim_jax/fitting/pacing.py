@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 LOOKS = 3  # stretches of training whose median tells an update's time now: a hiccup in one of them is none
 LATE, EARLY = 0.05, 0.1  # shares of the training's time by which the end may be off before it is planned anew
-LENGTHEN_UNTIL = 0.5  # of the updates: later the rate has fallen far, and more updates would raise it again
+LENGTHEN_UNTIL = 0.8  # of the updates: later too few would be left in which the rate, raised again, falls to its end
 FEWEST = 20  # updates of a training, however short the time is
 SHORTEST_END = 0.02  # of the updates so far: at least so many more bring the schedule to its end
 EVALUATIONS = 4  # of a whole training, see `lengths.rhythm`

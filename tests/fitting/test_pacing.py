@@ -189,7 +189,7 @@ def test_a_new_length_ends_in_time():
     length = plan(step=2.0)
     assert length == 100 + (940 - 40) // 2
     assert plan(step=0.5, most=1500) == 1500 and plan(step=0.5) == 100 + (940 - 40) * 2
-    assert plan(completed=501, step=0.5) is None  # the rate has fallen: more updates would raise it again
+    assert plan(completed=801, step=0.1) is None  # the rate has fallen: more updates would raise it again
     assert plan(total=4000, step=0.1) is None  # no more than these
 
 
