@@ -129,7 +129,7 @@ def test_a_method_that_costs_more_than_the_table_says_is_planned_anew_early(fit)
 def test_a_load_that_comes_and_goes(fit, period, factor):
     world = World(lambda now: factor if now % period < period / 3 else 1.0)
     state = fit(world, 20)
-    assert world.now <= 1200 * 1.3
+    assert 1200 * 0.7 <= world.now <= 1200 * 1.3
     assert world.runs['labelled_only'] == state['labelled_only_steps']
     assert world.runs.get('fixmatch_ema', 0) == state['method_steps']
     assert (state['method'] == 'supervised') == (state['method_steps'] == 0)
