@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from s4mim_jax import data
 from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.classes import read_classes
+from s4mim_jax.data.files.text import read_lines
 from s4mim_jax.data.samples import read_label
 from s4mim_jax.fitting.pixels import PixelSettings, pixel_settings
 from s4mim_jax.fitting.weights import Weights, weights_at_hand
@@ -117,12 +119,13 @@ def _spaced(samples, count: int) -> list:
 
 
 def _label_map(config) -> str | None:
-    """'0:0,255:1' where a folder without classes.txt has masks of 0 and 255 alone: then 255 is a class."""
+    """'0:0,255:1' where a folder has masks of 0 and 255 alone, and no classes.txt that names more or a void."""
     if config.label_map or config.name != 'folder' or not config.dir:
         return config.label_map
     folder = Path(config.dir)
     masks = sorted((folder / 'masks').rglob('*.png')) if (folder / 'masks').is_dir() else []
-    if not masks or (folder / 'classes.txt').is_file():
+    listed = folder / 'classes.txt'
+    if not masks or listed.is_file() and not _two_classes(listed):
         return None
     values = set()
     for path in _spaced(masks, MASKS):
@@ -130,6 +133,12 @@ def _label_map(config) -> str | None:
         if not values <= {0, IGNORE}:
             return None
     return '0:0,255:1' if values == {0, IGNORE} else None
+
+
+def _two_classes(listed: Path) -> bool:
+    """Whether a classes.txt names two classes and nothing that is ignored."""
+    void = any(line.split()[:1] == [str(IGNORE)] for line in read_lines(listed))
+    return not void and len(read_classes(listed)[0]) == 2
 
 
 def _gray_values(path: Path) -> set[int]:
