@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from s4mim_jax.models import conv_forms, extent
+from s4mim_jax.models import conv_forms, extent, pool_forms
+from s4mim_jax.parallel import target
 
 # He et al. 2015 with fan_out, as torchvision initialises the convolutions of its encoders.
 BEFORE_NORM = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -55,13 +56,13 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     Args:
       x, kernel: of one dtype; kernel [k, k, C, D], or [k, k, 1, C] for a depthwise one (C > 1).
       padding: 'symmetric' or 'same'.
-      form: one of FORMS, None = `choose` for `platform` (None = where JAX runs by default).
+      form: one of FORMS, None = `choose` for `platform` (None = what the program is built for).
     """
     size, depthwise = kernel.shape[0], kernel.shape[2] == 1 and x.shape[-1] > 1
     around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, size, stride, dilation, padding)
     form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around,
-                          platform or jax.default_backend())
+                          platform or target.platform())
     if form == 'pointwise':
         return conv_forms.pointwise(x, kernel, stride)
     if form == 'sliced':
@@ -103,8 +104,13 @@ class Conv(nn.Module):
         return x
 
 
-def max_pool(x: jax.Array, window: int, stride: int, padding: str) -> jax.Array:
-    """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]; padding never wins."""
-    around = [pads(n, window, stride, 1, padding) for n in x.shape[1:3]]
+def max_pool(x: jax.Array, window: int, stride: int, padding: str, platform: str | None = None) -> jax.Array:
+    """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]; padding never wins.
+
+    On a processor with a gradient of its own, elsewhere XLA's; `platform`: None = what the program is built for.
+    """
+    around = tuple(pads(n, window, stride, 1, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, window, stride, 1, padding, fill=-jnp.inf)
+    if (platform or target.platform()) == 'cpu':
+        return pool_forms.max_pool(x, window, stride, tuple(map(tuple, around)))
     return nn.max_pool(x, (window, window), (stride, stride), around)
