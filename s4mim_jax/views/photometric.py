@@ -39,15 +39,14 @@ def photometric(keys: Key[Array, ' B'], images: Float[Array, 'B H W C'], config,
     return jax.vmap(lambda key, image: _one(key, image, config, _select))(keys, images)
 
 
-def _select(change, image, chance, probability):
-    """The changed image with a probability; computed in any case."""
-    changed = change(image)
-    return jnp.where(chance < probability, changed, image)
+def _select(taken, change, image):
+    """The changed image where `taken`; it is computed in any case."""
+    return jnp.where(taken, change(image), image)
 
 
-def _branch(change, image, chance, probability):
-    """The changed image with a probability; computed if it is taken."""
-    return jax.lax.cond(chance < probability, change, lambda image: image, image)
+def _branch(taken, change, image):
+    """The changed image where `taken`, and only then is it computed."""
+    return jax.lax.cond(taken, change, lambda image: image, image)
 
 
 def _one(key, image, config, pick):
@@ -56,11 +55,12 @@ def _one(key, image, config, pick):
     jitter_chance, gray_chance, blur_chance, blur_position = jax.random.uniform(key, (4,))
     if config.jitter_probability:
         jitter = lambda image: color.jitter(jitter_key, image, config, branch=pick is _branch)
-        image = pick(jitter, image, jitter_chance, config.jitter_probability)
+        image = pick(jitter_chance < config.jitter_probability, jitter, image)
     if config.grayscale_probability and image.shape[-1] == 3:
-        image = pick(color.grayscale, image, gray_chance, config.grayscale_probability)
+        image = pick(gray_chance < config.grayscale_probability, color.grayscale, image)
     if config.blur_probability:
-        image = pick(lambda image: _blurred(image, blur_position, config), image, blur_chance, config.blur_probability)
+        blurred = lambda image: _blurred(image, blur_position, config)
+        image = pick(blur_chance < config.blur_probability, blurred, image)
     return image
 
 
