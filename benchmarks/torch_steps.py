@@ -3,14 +3,15 @@
     python benchmarks/torch_steps.py [--cases=camvid:supervised,shapes_start:fixmatch] [--rounds=5] [--threads=1]
         [--seconds=S] [--output=FILE.json]
 
-Four processes hold one compiled step each and take turns, so a busy machine slows them alike: `ours` as the command
-lines start (`config/xla_flags.py`), `ours, XLA as it comes`, PyTorch eager, and PyTorch in channels-last memory. Its
-networks are our own (tests/torch_reference_*.py); a step does the same with the same numbers of images: passes,
-losses, gradients, update. Photometric views are part of our step and not of PyTorch's, whose users leave them to the
-loader. The figure is the ratio to the faster PyTorch of each round, the median over rounds; of the processor's time,
-which other work on the machine changes least. The seconds beside it are of this machine at that hour; `peak_mib` is the
-highest memory of the process, compiling included. Cases that FILE.json holds already are not measured again, so that
-a run that was cut off, or stopped by --seconds, goes on.
+Processes hold one compiled step each and take turns, so a busy machine slows them alike: `ours` as the command lines
+start, `ours, views as they come`, PyTorch eager, PyTorch in channels-last memory and, with --flag, ours with the flag
+of `config/xla_flags.py`. PyTorch's networks are our own (tests/torch_reference_*.py); a step does the same with the
+same numbers of images: passes, losses, gradients, update. Photometric views are part of our step and not of PyTorch's,
+whose users leave them to the loader; `ours, views as they come` has none either and does what PyTorch's step does. The
+figure is the ratio to the faster PyTorch of each round, the median over rounds; of the processor's time, which other
+work on the machine changes least. The seconds beside it are of this machine at that hour; `peak_mib` is the highest
+memory of the process, compiling included. Cases that FILE.json holds already are not measured again, so that a run that
+was cut off, or stopped by --seconds, goes on.
 
 Needs PyTorch (the `torch` extra). Cases: camvid (MobileNetV2, 128x160, 8 + 8), shapes (narrow ResNet-18, 96x96, 8 + 8),
 shapes_start (the quickstart's U-Net, 64x64, 8 + 8), resnet50 and resnet50_321 (the VOC recipe at crops 161 and 321,
@@ -38,25 +39,28 @@ CASES = {  # name: (config file, overrides)
     'resnet50_321': ('configs/voc.py', {'data.crop': '(321, 321)', 'batch.labeled': '2', 'batch.unlabeled': '2'}),
 }
 METHODS = ('supervised', 'fixmatch', 'unimatch')
-OURS, PLAIN, EAGER, LAST = 'ours', 'ours, XLA as it comes', 'PyTorch eager', 'PyTorch channels-last'
+OURS, BARE, FLAG, EAGER, LAST = ('ours', 'ours, views as they come', 'ours, with the flag', 'PyTorch eager',
+                                 'PyTorch channels-last')
+NO_VIEWS = {f'views.{name}_probability': '0.0' for name in ('jitter', 'grayscale', 'blur')}
 
 
-def read(case: str, method: str):
+def read(case: str, method: str, more: dict | None = None):
     from s4mim_jax.config.command_line import load_config
     file, overrides = CASES[case]
-    return load_config(f'{ROOT / file}:{method}', list(overrides.items()))
+    return load_config(f'{ROOT / file}:{method}', list((overrides | (more or {})).items()))
 
 
-def jax_step(case: str, method: str, threads: int, tuned: bool):
+def jax_step(case: str, method: str, threads: int, way: str):
     """A function that runs one step and waits for it, and what compiling took."""
     from s4mim_jax.config import xla_flags
-    flag = xla_flags.for_cpu() if tuned else None
+    os.environ[xla_flags.SWITCH] = 'on' if way == FLAG else 'off'
+    flag = xla_flags.for_cpu()
     from step import one_step, prepare
-    run = prepare(read(case, method), 11)
+    run = prepare(read(case, method, NO_VIEWS if way == BARE else None), 11)
     return lambda: one_step(run), {'xla_flag': flag, 'compile_s': run['compile_s']}
 
 
-def torch_step(case: str, method: str, threads: int, channels_last: bool):
+def torch_step(case: str, method: str, threads: int, way: str):
     """The same step in PyTorch."""
     import torch
     from torch.nn import functional as F
@@ -77,7 +81,7 @@ def torch_step(case: str, method: str, threads: int, channels_last: bool):
         network = ResNetUNet(backbone, classes, model.unet_widths)
     else:
         network = nets.DeepLabV3Plus(backbone, classes, model.decoder_width, model.low_level_width, model.aspp_rates)
-    form = torch.channels_last if channels_last else torch.contiguous_format
+    form = torch.channels_last if way == LAST else torch.contiguous_format
     network = network.to(memory_format=form).train()
     rule = torch.optim.AdamW if config.optimizer.name == 'adamw' else functools.partial(torch.optim.SGD, momentum=0.9)
     optimizer = rule(network.parameters(), 1e-4, weight_decay=1e-4)
@@ -125,13 +129,12 @@ def torch_step(case: str, method: str, threads: int, channels_last: bool):
     return step, {'torch': torch.__version__}
 
 
-WAYS = {OURS: (jax_step, True), PLAIN: (jax_step, False), EAGER: (torch_step, False), LAST: (torch_step, True)}
+WAYS = {OURS: jax_step, BARE: jax_step, FLAG: jax_step, EAGER: torch_step, LAST: torch_step}
 
 
 def worker(way: str, case: str, method: str, threads: int) -> None:
     """Answers each line of stdin with the clock's and the processor's seconds of one step, and the peak MiB."""
-    make, flag = WAYS[way]
-    step, told = make(case, method, threads, flag)
+    step, told = WAYS[way](case, method, threads, way)
     step()  # the first one allocates
     print(json.dumps(told), flush=True)
     for _ in sys.stdin:
@@ -148,11 +151,11 @@ def start(way: str, case: str, method: str, threads: int):
                             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def measure(case: str, method: str, threads: int, rounds: int) -> dict:
+def measure(case: str, method: str, threads: int, rounds: int, ways: list[str]) -> dict:
     """Figures of a case: way -> clock and processor seconds (medians) and the ratio to the faster PyTorch."""
-    processes, told, seen = {}, {}, {way: [] for way in WAYS}
+    processes, told, seen = {}, {}, {way: [] for way in ways}
     try:
-        for way in WAYS:  # one after the other: they would compile at each other's cost
+        for way in ways:  # one after the other: they would compile at each other's cost
             processes[way] = start(way, case, method, threads)
             told[way] = json.loads(processes[way].stdout.readline() or '{}')
         for _ in range(rounds):
@@ -169,7 +172,7 @@ def measure(case: str, method: str, threads: int, rounds: int) -> dict:
         'ratio': statistics.median(s[1] / b for s, b in zip(seen[way], best)),
         'processor_s': statistics.median(s[1] for s in seen[way]),
         'clock_s': statistics.median(s[0] for s in seen[way]), 'peak_mib': round(seen[way][-1][2]),
-        **told[way]} for way in WAYS}}
+        **told[way]} for way in ways}}
 
 
 def main() -> None:
@@ -179,6 +182,7 @@ def main() -> None:
     parser.add_argument('--cases', default=','.join(f'{case}:{method}' for case in CASES for method in METHODS))
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--threads', type=int, default=1, help='of PyTorch; pin the command to as many cores')
+    parser.add_argument('--flag', action='store_true', help='measure ours with the flag of S4MIM_XLA_FLAGS=on too')
     parser.add_argument('--seconds', type=float, default=float('inf'), help='begin no other case after so long')
     parser.add_argument('--output', type=Path)
     arguments = parser.parse_args()
@@ -196,7 +200,8 @@ def main() -> None:
         if time.monotonic() > until:
             print(f'{case} {method}: left out, --seconds={arguments.seconds:g} are over', file=sys.stderr)
             continue
-        rows.append(measure(case, method, arguments.threads, arguments.rounds))
+        rows.append(measure(case, method, arguments.threads, arguments.rounds, [
+            way for way in WAYS if (way != FLAG or arguments.flag) and (way != BARE or method != 'supervised')]))
         print(f'{case} {method}: ' + ', '.join(f'{way} {row["ratio"]:.2f}' for way, row in rows[-1]['ways'].items()),
               flush=True)
         if arguments.output:

@@ -8,16 +8,20 @@ from flax import linen as nn
 from jax import lax
 
 from s4mim_jax.models import conv_forms, extent, pool_forms
+from s4mim_jax.models.parameter import parameter
 from s4mim_jax.parallel import target
 
 # He et al. 2015 with fan_out, as torchvision initialises the convolutions of its encoders.
 BEFORE_NORM = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 # PyTorch's default for a layer whose output no norm rescales: logits start small.
 WITHOUT_NORM = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-FORMS = ('xla', 'pointwise', 'sliced', 'shifted')
+FORMS = ('xla', 'pointwise', 'sliced', 'shifted', 'folded')
 # Below this share of taps inside the map the sliced form won on every map measured on a CPU
 # (benchmarks/convolutions.py): .72 by a quarter. At .87 the two are close; at 1 XLA's own wins.
 SLICED_BELOW = 0.75
+# A 7x7 convolution of stride 2 over three channels takes half the time when pixels are folded into channels, a 3x3 one
+# twice as much (benchmarks/convolution_forms.py, stems). What lies between was not measured.
+FOLDED_FROM, FOLDED_BELOW = 7, 5
 
 
 def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
@@ -34,7 +38,7 @@ def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tu
 
 
 def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depthwise: bool,
-           around: conv_forms.Around, platform: str) -> str:
+           around: conv_forms.Around, platform: str, channels: int = FOLDED_BELOW) -> str:
     """The fastest form of a convolution: one of FORMS. A pure function of shapes and platform.
 
     On accelerators it is XLA's own convolution, which their compilers know best.
@@ -45,6 +49,8 @@ def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depth
         return 'shifted'
     if kernel == 1:
         return 'pointwise'
+    if kernel >= FOLDED_FROM and stride > 1 and dilation == 1 and channels < FOLDED_BELOW:
+        return 'folded'
     share = conv_forms.tap_share(size, around, kernel, stride, dilation)
     return 'sliced' if dilation > 1 and share < SLICED_BELOW else 'xla'
 
@@ -62,13 +68,15 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, size, stride, dilation, padding)
     form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around,
-                          platform or target.platform())
+                          platform or target.platform(), x.shape[-1])
     if form == 'pointwise':
         return conv_forms.pointwise(x, kernel, stride)
     if form == 'sliced':
         return conv_forms.sliced(x, kernel, stride, dilation, around)
     if form == 'shifted':
         return conv_forms.shifted(x, kernel, stride, dilation, around)
+    if form == 'folded':
+        return conv_forms.folded(x, kernel, stride, tuple(map(tuple, around)))
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), around, rhs_dilation=(dilation, dilation),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=x.shape[-1] if depthwise else 1)
@@ -95,11 +103,11 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         inputs = 1 if self.depthwise else x.shape[-1]
         init = BEFORE_NORM if self.before_norm and not self.use_bias else WITHOUT_NORM
-        kernel = self.param('kernel', init, (self.kernel, self.kernel, inputs, self.features), jnp.float32)
+        kernel = parameter(self, 'kernel', init, (self.kernel, self.kernel, inputs, self.features))
         x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride,
                      dilation=self.dilation, padding=self.padding, platform=self.platform)
         if self.use_bias:
-            bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+            bias = parameter(self, 'bias', nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype)
         return x
 
