@@ -52,12 +52,14 @@ def read(case: str, method: str, more: dict | None = None):
 
 def jax_step(case: str, method: str, threads: int, way: str):
     """A function that runs one step and waits for it, and what compiling took."""
-    from s4mim_jax.config import xla_flags
+    from s4mim_jax.config import allocator, xla_flags
+    allocator.keep_memory()
     os.environ[xla_flags.SWITCH] = 'on' if way == FLAG else 'off'
     flag = xla_flags.for_cpu()
     from step import one_step, prepare
     run = prepare(read(case, method, NO_VIEWS if way == BARE else None), 11)
-    return lambda: one_step(run), {'xla_flag': flag, 'compile_s': run['compile_s']}
+    return lambda: one_step(run), {'xla_flag': flag} | (
+        {} if os.environ.get('JAX_COMPILATION_CACHE_DIR') else {'compile_s': run['compile_s']})
 
 
 def torch_step(case: str, method: str, threads: int, way: str):

@@ -45,7 +45,7 @@ def for_cpu() -> str | None:
     """
     flag = MEASURED.get('.'.join(_jaxlib().split('.')[:2]))
     given = os.environ.get('XLA_FLAGS', '')
-    if os.environ.get(SWITCH) != 'on' or flag is None or platform.machine() not in PROCESSORS or not _only_cpu():
+    if os.environ.get(SWITCH) != 'on' or flag is None or platform.machine() not in PROCESSORS or not only_cpu():
         return None
     name = flag.partition('=')[0]
     if any(word.partition('=')[0] == name for word in given.split()) or not _known(flag):
@@ -54,7 +54,7 @@ def for_cpu() -> str | None:
     return flag
 
 
-def _only_cpu() -> bool:
+def only_cpu() -> bool:
     """Whether JAX will run on the processor, without asking it: asking would start it."""
     asked = os.environ.get('JAX_PLATFORMS', '')
     if asked:
