@@ -8,7 +8,6 @@ from flax import linen as nn
 from jax import lax
 
 from s4mim_jax.models import conv_forms, extent, pool_forms
-from s4mim_jax.models.parameter import parameter
 from s4mim_jax.parallel import target
 
 # He et al. 2015 with fan_out, as torchvision initialises the convolutions of its encoders.
@@ -103,11 +102,11 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         inputs = 1 if self.depthwise else x.shape[-1]
         init = BEFORE_NORM if self.before_norm and not self.use_bias else WITHOUT_NORM
-        kernel = parameter(self, 'kernel', init, (self.kernel, self.kernel, inputs, self.features))
+        kernel = self.param('kernel', init, (self.kernel, self.kernel, inputs, self.features), jnp.float32)
         x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride,
                      dilation=self.dilation, padding=self.padding, platform=self.platform)
         if self.use_bias:
-            bias = parameter(self, 'bias', nn.initializers.zeros, (self.features,))
+            bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
             x = x + bias.astype(self.dtype)
         return x
 

@@ -14,7 +14,6 @@ from s4mim_jax.config.encoder_sizes import CONVNEXTS
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.conv import WITHOUT_NORM, Conv
 from s4mim_jax.models.layers import Style
-from s4mim_jax.models.parameter import parameter
 from s4mim_jax.models.vit import Linear, PatchEmbed, layer_norm
 
 # name -> (blocks a stage, width of the first stage; it doubles)
@@ -43,7 +42,7 @@ class Block(nn.Module):
                  platform=self.style.platform, name='depthwise')(x)
         y = Linear(4 * channels, dtype, name='fc1')(layer_norm('norm', dtype, EPSILON)(y))
         y = Linear(channels, dtype, name='fc2')(jax.nn.gelu(y, approximate=False))
-        scale = parameter(self, 'scale', nn.initializers.constant(SCALE), (channels,))
+        scale = self.param('scale', nn.initializers.constant(SCALE), (channels,), jnp.float32)
         return x + scale.astype(dtype) * y
 
 
@@ -77,8 +76,8 @@ class DilatedPair(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         (_, height, width, channels), d = x.shape, self.dilation
-        kernel = parameter(self, 'kernel', WITHOUT_NORM, (2, 2, channels, self.features))
-        bias = parameter(self, 'bias', nn.initializers.zeros, (self.features,))
+        kernel = self.param('kernel', WITHOUT_NORM, (2, 2, channels, self.features), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
         padded = jnp.pad(x, ((0, 0), (0, d), (0, d), (0, 0)))
         taps = [padded[:, i * d:i * d + height, j * d:j * d + width] for i in range(2) for j in range(2)]
         matrix = kernel.reshape(-1, self.features).astype(self.dtype)

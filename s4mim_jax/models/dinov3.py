@@ -16,7 +16,6 @@ from flax import linen as nn
 from s4mim_jax.config.encoder_sizes import PATCHES
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.layers import Style
-from s4mim_jax.models.parameter import parameter
 from s4mim_jax.models.vit import MLP, WEIGHTS, Linear, PatchEmbed, layer_norm, sizes_of
 
 # name -> (depth, width, heads, SwiGLU?, blocks whose outputs the decoder sees, counted from 0)
@@ -63,7 +62,7 @@ class RotaryAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, angles: tuple[np.ndarray, np.ndarray]) -> jax.Array:
         batch, tokens, width = x.shape
-        bias = parameter(self, 'query_value_bias', nn.initializers.zeros, (2 * width,)).astype(self.dtype)
+        bias = self.param('query_value_bias', nn.initializers.zeros, (2 * width,), jnp.float32).astype(self.dtype)
         joined = Linear(3 * width, self.dtype, use_bias=False, name='qkv')(x)
         # A bias of keys would shift what a query sees by distance; the released networks hold it at zero.
         joined += jnp.concatenate([bias[:width], jnp.zeros_like(bias[:width]), bias[width:]])
@@ -86,7 +85,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = x.shape[-1]
-        scale = lambda name: parameter(self, name, nn.initializers.ones, (width,)).astype(self.dtype)
+        scale = lambda name: self.param(name, nn.initializers.ones, (width,), jnp.float32).astype(self.dtype)
         norm = lambda name: layer_norm(name, self.dtype, EPSILON)
         y = RotaryAttention(self.heads, self.dtype, name='attention')(
             norm('norm1')(x), rotation(*self.grid, width // self.heads))
@@ -120,8 +119,8 @@ class RotaryViT(nn.Module):
         dtype = self.style.dtype
         x = PatchEmbed(self.width, dtype, self.patch, name='patch_embed')(images)
         rows, columns = x.shape[1:3]
-        first = [parameter(self, 'class_token', WEIGHTS, (1, 1, self.width)),
-                 parameter(self, 'register_tokens', WEIGHTS, (1, REGISTERS, self.width))]
+        first = [self.param('class_token', WEIGHTS, (1, 1, self.width), jnp.float32),
+                 self.param('register_tokens', WEIGHTS, (1, REGISTERS, self.width), jnp.float32)]
         first = [jnp.broadcast_to(token.astype(dtype), (batch, *token.shape[1:])) for token in first]
         x = jnp.concatenate([*first, x.reshape(batch, rows * columns, self.width)], 1)
         make = nn.remat(Block) if self.style.remat else Block

@@ -9,7 +9,6 @@ from flax import linen as nn
 from jax import lax
 
 from s4mim_jax.models import extent
-from s4mim_jax.models.parameter import parameter
 
 EPSILON = 1e-5
 MOMENTUM = 0.9  # of the running statistics; PyTorch calls this 0.1
@@ -33,8 +32,8 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         channels = x.shape[-1]
-        scale = parameter(self, 'scale', nn.initializers.ones, (channels,))
-        bias = parameter(self, 'bias', nn.initializers.zeros, (channels,))
+        scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
         if self.kind == 'group':
             return self._group(x, scale, bias)
         mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32)

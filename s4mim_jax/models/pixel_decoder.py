@@ -15,7 +15,6 @@ from flax import linen as nn
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.models.conv import BEFORE_NORM, Conv
 from s4mim_jax.models.norm import EPSILON
-from s4mim_jax.models.parameter import parameter
 
 
 # Recomputed in the backward pass: nine copies of the map would wait for it otherwise, and copying
@@ -75,7 +74,7 @@ class GatedBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, gate: jax.Array) -> jax.Array:
         channels = x.shape[-1]
-        kernel = parameter(self, 'kernel', BEFORE_NORM, (3, 3, channels, channels))
+        kernel = self.param('kernel', BEFORE_NORM, (3, 3, channels, channels), jnp.float32)
         y = gated_conv(x, kernel.astype(self.dtype), gate)
         # Two passes: where nothing was received the variance is exactly 0 and not what rounding leaves.
         y = nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, use_fast_variance=False, name='norm')(y)

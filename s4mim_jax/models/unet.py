@@ -15,7 +15,6 @@ from flax import linen as nn
 from s4mim_jax.config.encoder_sizes import CONVNEXTS, PATCHES
 from s4mim_jax.models.conv import Conv, convolve, max_pool
 from s4mim_jax.models.layers import ConvNorm, Style, block
-from s4mim_jax.models.parameter import parameter
 from s4mim_jax.models.resize import resize_to_stride
 
 # PyTorch's default for a transposed convolution, whose fan_in counts the outputs.
@@ -48,8 +47,8 @@ class UpConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         (b, h, w, inputs), features, k = x.shape, self.features, self.factor
-        kernel = parameter(self, 'kernel', UP_INITIAL, (k, k, inputs, features))
-        bias = parameter(self, 'bias', nn.initializers.zeros, (features,))
+        kernel = self.param('kernel', UP_INITIAL, (k, k, inputs, features), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
         # No two taps overlap, so all are one 1x1 convolution, sorted into place afterwards.
         taps = kernel.transpose(2, 0, 1, 3).reshape(1, 1, inputs, k * k * features)
         dtype = self.style.dtype

@@ -16,7 +16,6 @@ from s4mim_jax.config.encoder_sizes import PATCH, PATCHES
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models.conv import WITHOUT_NORM
 from s4mim_jax.models.layers import Style
-from s4mim_jax.models.parameter import parameter
 from s4mim_jax.models.resize import cubic_matrix, separable
 
 # name -> (depth, width, heads, SwiGLU?, blocks whose outputs the decoder sees, counted from 0)
@@ -42,10 +41,10 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = parameter(self, 'kernel', WEIGHTS, (x.shape[-1], self.features))
+        kernel = self.param('kernel', WEIGHTS, (x.shape[-1], self.features), jnp.float32)
         if not self.use_bias:
             return x @ kernel.astype(self.dtype)
-        bias = parameter(self, 'bias', nn.initializers.zeros, (self.features,))
+        bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
         return x @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 
 
@@ -98,7 +97,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        scale = lambda name: parameter(self, name, nn.initializers.ones, (x.shape[-1],)).astype(self.dtype)
+        scale = lambda name: self.param(name, nn.initializers.ones, (x.shape[-1],), jnp.float32).astype(self.dtype)
         y = Attention(self.heads, self.dtype, name='attention')(layer_norm('norm1', self.dtype)(x))
         x = x + scale('scale1') * y
         y = MLP(self.gated, self.dtype, name='mlp')(layer_norm('norm2', self.dtype)(x))
@@ -131,13 +130,13 @@ class ViT(nn.Module):
         dtype, normal = self.style.dtype, nn.initializers.normal(1e-6)
         x = PatchEmbed(self.width, dtype, name='patch_embed')(images)
         rows, columns = x.shape[1:3]
-        token = parameter(self, 'class_token', normal, (1, 1, self.width))
-        table = parameter(self, 'position_embedding', WEIGHTS, (1, 1 + GRID ** 2, self.width))
+        token = self.param('class_token', normal, (1, 1, self.width), jnp.float32)
+        table = self.param('position_embedding', WEIGHTS, (1, 1 + GRID ** 2, self.width), jnp.float32)
         grid = resize_positions(table[:, 1:].reshape(1, GRID, GRID, self.width), (rows, columns), self.positions)
         x = (x + grid.astype(dtype)).reshape(batch, rows * columns, self.width)
         first = [(token + table[:, :1]).astype(dtype)]
         if self.registers:  # they have no position
-            tokens = parameter(self, 'register_tokens', normal, (1, self.registers, self.width))
+            tokens = self.param('register_tokens', normal, (1, self.registers, self.width), jnp.float32)
             first.append(tokens.astype(dtype))
         x = jnp.concatenate([*(jnp.broadcast_to(t, (batch, *t.shape[1:])) for t in first), x], axis=1)
         make = nn.remat(Block) if self.style.remat else Block
@@ -164,8 +163,8 @@ class PatchEmbed(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         (batch, height, width, channels), patch = images.shape, self.patch
         rows, columns = height // patch, width // patch
-        kernel = parameter(self, 'kernel', WITHOUT_NORM, (patch, patch, channels, self.features))
-        bias = parameter(self, 'bias', nn.initializers.zeros, (self.features,))
+        kernel = self.param('kernel', WITHOUT_NORM, (patch, patch, channels, self.features), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
         # Squares do not overlap, so the convolution is one matrix product.
         x = images.astype(self.dtype).reshape(batch, rows, patch, columns, patch, channels)
         x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, patch * patch * channels)
