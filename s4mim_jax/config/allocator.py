@@ -33,3 +33,9 @@ def keep_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     return all(mallopt(parameter, value) == 1
                for parameter, value in ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1)))
+
+
+def give_back() -> None:
+    """Returns to the system what was freed: after compiling, which needs far more memory than a step and only once."""
+    if platform.libc_ver()[0] == 'glibc':
+        ctypes.CDLL(None).malloc_trim(0)

@@ -2,8 +2,8 @@
 
 XLA:CPU's gradient of a maximum over windows reduces them once more, over pairs of value and position, one number at a
 time. Here the forward pass of training remembers which of the k * k slices held the maximum first, as XLA's and
-PyTorch's gradients have it, and the gradient is a sum of shifted maps: a fifth to a fifteenth of the time
-(benchmarks/pooling.py).
+PyTorch's gradients have it, and the gradient is a sum of shifted maps: a seventh to a thirteenth of the time
+(benchmarks/processor_forms.py).
 """
 
 import functools

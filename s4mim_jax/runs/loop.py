@@ -8,7 +8,7 @@ import time
 import jax
 
 from s4mim_jax import evaluation
-from s4mim_jax.config import terminal
+from s4mim_jax.config import allocator, terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
@@ -180,6 +180,7 @@ class _Run:
         with counting('compiling the training step') if self.main else contextlib.nullcontext():
             step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
             step = step.lower(self.state, batch).compile()
+            allocator.give_back()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
                      'passes': passes.pass_costs(self.config)}

@@ -23,7 +23,7 @@ def photometric(keys: Key[Array, ' B'], images: Float[Array, 'B H W C'], config,
     alone, not on its place in the batch or on the other images.
 
     On a processor images are worked off one by one, and what chance leaves out is not computed
-    (benchmarks/photometric.py); accelerators compute everything for all at once.
+    (benchmarks/processor_forms.py); accelerators compute everything for all at once.
 
     Args:
       keys: `jax.random.key`, one per global example.
