@@ -4,10 +4,10 @@
         [--seconds=S] [--output=FILE.json]
 
 Processes hold one compiled step each and take turns, so a busy machine slows them alike: `ours` as the command lines
-start, `ours, views as they come`, PyTorch eager, PyTorch in channels-last memory and, with --flag, ours with the flag
-of `config/xla_flags.py`. PyTorch's networks are our own (tests/torch_reference_*.py); a step does the same with the
-same numbers of images: passes, losses, gradients, update. Photometric views are part of our step and not of PyTorch's,
-whose users leave them to the loader; `ours, views as they come` has none either and does what PyTorch's step does. The
+start, PyTorch eager and PyTorch in channels-last memory. PyTorch's networks are our own (tests/torch_reference_*.py); a
+step does the same with the same numbers of images: passes, losses, gradients, update. Photometric views are part of our
+step and not of PyTorch's, whose users leave them to the loader. With --all there are two more: our step without them,
+`ours, views as they come`, which does what PyTorch's does, and ours with the flag of `config/xla_flags.py`. The
 figure is the ratio to the faster PyTorch of each round, the median over rounds; of the processor's time, which other
 work on the machine changes least. The seconds beside it are of this machine at that hour; `peak_mib` is the highest
 memory of the process, compiling included. Cases that FILE.json holds already are not measured again, so that a run that
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument('--cases', default=','.join(f'{case}:{method}' for case in CASES for method in METHODS))
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--threads', type=int, default=1, help='of PyTorch; pin the command to as many cores')
-    parser.add_argument('--flag', action='store_true', help='measure ours with the flag of S4MIM_XLA_FLAGS=on too')
+    parser.add_argument('--all', action='store_true', help='our step without views and with the flag as well')
     parser.add_argument('--seconds', type=float, default=float('inf'), help='begin no other case after so long')
     parser.add_argument('--output', type=Path)
     arguments = parser.parse_args()
@@ -203,7 +203,7 @@ def main() -> None:
             print(f'{case} {method}: left out, --seconds={arguments.seconds:g} are over', file=sys.stderr)
             continue
         rows.append(measure(case, method, arguments.threads, arguments.rounds, [
-            way for way in WAYS if (way != FLAG or arguments.flag) and (way != BARE or method != 'supervised')]))
+            way for way in WAYS if way not in (FLAG, BARE) or arguments.all]))
         print(f'{case} {method}: ' + ', '.join(f'{way} {row["ratio"]:.2f}' for way, row in rows[-1]['ways'].items()),
               flush=True)
         if arguments.output:

@@ -18,8 +18,8 @@ FORMS = ('xla', 'pointwise', 'sliced', 'shifted', 'folded')
 # Below this share of taps inside the map the sliced form won on every map measured on a CPU
 # (benchmarks/convolutions.py): .72 by a quarter. At .87 the two are close; at 1 XLA's own wins.
 SLICED_BELOW = 0.75
-# A 7x7 convolution of stride 2 over three channels takes half the time when pixels are folded into channels, a 3x3 one
-# twice as much (benchmarks/convolution_forms.py, stems). What lies between was not measured.
+# A 7x7 convolution of stride 2 over three channels takes two thirds of the time when pixels are folded into channels, a
+# 3x3 one more or less time by its size (benchmarks/convolution_forms.py, stems). What lies between was not measured.
 FOLDED_FROM, FOLDED_BELOW = 7, 5
 
 
