@@ -18,7 +18,7 @@ HAND = {
     'shapes': ('configs/shapes_start.py:fixmatch', 'test', None),
     'camvid': ('configs/camvid.py:fixmatch_ema', 'test', None),
     'voc_animals': ('configs/voc.py:supervised', 'val', ANIMALS),
-    'gray': ('docs/examples/small.py:supervised', 'test', None),
+    'gray': ('configs/shapes_start.py:fixmatch_ema', 'test', None),
 }
 POINT = 0.01  # by which fit may stay behind
 
@@ -64,7 +64,8 @@ def outcome(dataset: str, folder: Path) -> dict:
     return {'dataset': dataset, 'split': split, 'classes': classes, 'minutes': state['minutes'],
             'method': state['method'], 'set': own,
             'plan': [row for row in state['reasons'] if row[0] not in ('model.pretrained', 'data.dir')],
-            'measured_step_seconds': state['step_seconds'], 'networks': networks, 'predicts': state['best'],
+            'measured_step_seconds': state['step_seconds'], 'planned_anew': state['planned_anew'],
+            'networks': networks, 'predicts': state['best'],
             'devices': record['devices'], 'versions': record['versions'], 'git': record['git']}
 
 

@@ -51,23 +51,23 @@ def fit(folder, output=None, minutes: float = 30, **overrides):
       InputError: data, a key or the output cannot be used. Stopped: interrupted; the same call continues.
     """
     from s4mim_jax.prediction.loading import load
-    output = Path(output or f'fit_{Path(folder).resolve().name}')
+    output = Path(output or f'fit_{Path(folder).resolve().name}').expanduser()
     pairs = [(key.replace('__', '.'), str(value)) for key, value in overrides.items()]
     state = _fit(folder, output, minutes, pairs)
     return load(output / state['best'], weights='better')
 
 
 def _fit(folder, output, minutes, overrides, plan_only: bool = False) -> dict:
-    from s4mim_jax.fitting import page, pipeline
+    from s4mim_jax.fitting import outcome, page, pipeline
     say = lambda line: print(line, flush=True)
-    output = Path(output)
+    output = Path(output).expanduser()
     state = pipeline.run(folder, output, minutes, overrides, plan_only, say)
     if not plan_only:
         say('\n' + page.verdict(state))
         say(f'page         {page.write(output, state)}\nnetwork      {output / state["best"]}')
-        if (output / pipeline.PREDICTIONS).is_dir():  # every image may be labelled, or lie in no file of its own
-            say(f'predictions  {output / pipeline.PREDICTIONS}')
-        say(f'more images  python -m s4mim_jax.predict --workdir={output / state["best"]} --output=out IMAGES')
+        if (output / outcome.PREDICTIONS).is_dir():  # every image may be labelled, or lie in no file of its own
+            say(f'predictions  {output / outcome.PREDICTIONS}')
+        say(f'more images  {page.commands(output, state)[0]}')
     return state
 
 

@@ -33,7 +33,7 @@ def main(positional, config_file, overrides) -> int:
         raise InputError(f'--steps={values.steps}: must be at least 1')
     for method in (HOST, values.method):  # a wrong name ends here, not after the first run
         validate(command_line.load_config(f'{CONFIG}:{method}', overrides))
-    folder, started = prepare(values.output), time.monotonic()
+    folder, started = prepare(values.output, '--output'), time.monotonic()
     extra = [f'--config.{key}={text}' for key, text in overrides]
     name, scores = named(values.method), {}
     for number, method in enumerate((HOST, values.method), 1):
@@ -86,6 +86,7 @@ def table(scores: dict, folder: Path, method: str, seconds: float) -> str:
         '', f'{"test split of shapes":<{width + 8}}  mIoU', '-' * (width + 14),
         f'{"labelled only":<{width + 8}}  {host:.4f}', f'{method:<{width + 8}}  {semi:.4f}',
         f'{"gain":<{width + 8}}  {semi - host:+.4f}', '',
+        'one run each, and seeds differ by some points: docs/evidence.md', '',
         f'runs         {folder / named(HOST)}, {folder / method}',
         f'scores       {folder / named(HOST) / "eval" / "test.json"}, {folder / method / "eval" / "test.json"}',
         f'predictions  {folder / "predictions"} (class ids as PNG, overlays as JPEG)',

@@ -64,7 +64,8 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
         raise InputError('\n'.join(problems[0].split('\n')[:2]) + more)
     folder = page.prepare(output)
     groups, notes = grouping.make_groups(runs)
-    print(f'{len(runs)} run(s) in {len(groups)} group(s)', flush=True)
+    counted = f'{_count(len(runs), "run")} in {_count(len(groups), "group")}'
+    print(counted, flush=True)
     sections = [
         *([_predictions(groups, images, overrides)] if images else []),
         page.Section('Summary', [tables.summary_table(groups)], _present(curves.score_picture(groups))),
@@ -77,8 +78,7 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
         page.Section('Cost', tables.cost_tables(groups)),
         page.Section('Runs', [tables.run_table(groups)])]
     warnings = [f'Left out: {" ".join(problem.split())}' for problem in problems] + notes + checks.findings(groups)
-    lead = (f'{verdict(groups)} {len(runs)} run(s) in {len(groups)} group(s); runs that differ in nothing but the seed '
-            'are a group.')
+    lead = f'{verdict(groups)} {counted}; runs that differ in nothing but the seed are a group.'
     written = page.write(folder, 'Report: ' + ', '.join(dict.fromkeys(run.method for run in runs)), lead, warnings,
                          sections)
     return written, problems
@@ -91,6 +91,10 @@ def _predictions(groups, images, overrides):
     command_line.compilation_cache(str(groups[0].first.path))
     galleries, notes = predictions.predict(groups, images, overrides, say=lambda line: print(line, flush=True))
     return page.Section('Predictions', pictures=mosaic.gallery_pictures(galleries), notes=notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}' + ('' if number == 1 else 's')
 
 
 def _present(*pictures) -> list:

@@ -2,7 +2,7 @@
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.methods import settings_of
-from s4mim_jax.fitting import fingerprint, pipeline
+from s4mim_jax.fitting import fingerprint, lengths
 from s4mim_jax.fitting.proposal import propose
 from s4mim_jax.fitting.timing import measure
 
@@ -36,7 +36,7 @@ def automatic(argument: str | None, overrides=()):
     if method:
         proposal.method = method
     timing = measure(proposal.config('supervised'))
-    pipeline.single(proposal, timing, 60 * minutes)
+    lengths.single(proposal, timing, 60 * minutes)
     for line in [*fingerprint.describe(proposal.found), '', *proposal.lines()]:
         print(line, flush=True)
     kept = [f'{key}={value}' for key, value in settings.items() if key not in ('dir', 'data.dir')]

@@ -15,6 +15,7 @@ from s4mim_jax.data.samples import read_label
 from s4mim_jax.fitting.pixels import PixelSettings, pixel_settings
 from s4mim_jax.fitting.weights import Weights, weights_at_hand
 
+MASKS = 1000  # looked at for values other than 0 and 255, until one has another
 LOOKED_AT = 60  # masks whose shares and objects are counted, 12 images whose pixels are read; evenly spaced
 
 
@@ -117,8 +118,12 @@ def _label_map(config) -> str | None:
     masks = sorted((folder / 'masks').rglob('*.png')) if (folder / 'masks').is_dir() else []
     if not masks or (folder / 'classes.txt').is_file():
         return None
-    values = [_gray_values(path) for path in masks[:LOOKED_AT]]
-    return '0:0,255:1' if set().union(*values) == {0, IGNORE} else None
+    values = set()
+    for path in _spaced(masks, MASKS):
+        values |= _gray_values(path)
+        if not values <= {0, IGNORE}:
+            return None
+    return '0:0,255:1' if values == {0, IGNORE} else None
 
 
 def _gray_values(path: Path) -> set[int]:

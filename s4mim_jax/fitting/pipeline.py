@@ -5,18 +5,17 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from s4mim_jax.config.command_line import compilation_cache, load_config
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.fitting import fingerprint, rules
-from s4mim_jax.fitting.proposal import FILE, Proposal, propose
-from s4mim_jax.fitting.timing import Timing, measure
+from s4mim_jax.fitting import fingerprint, lengths, outcome, rules
+from s4mim_jax.fitting.confident import confident
+from s4mim_jax.fitting.lengths import Images, Machine
+from s4mim_jax.fitting.outcome import LABELLED_ONLY
+from s4mim_jax.fitting.pacing import Pace, shortest
+from s4mim_jax.fitting.proposal import FILE, propose
+from s4mim_jax.fitting.timing import measure
 
-STATE, LABELLED_ONLY, PREDICTIONS = 'fit.json', 'labelled_only', 'predictions'
-LOOKED_AT = 24  # unlabelled images on which tau is chosen
-SEEN = 0.001  # share of the pixels from which on a predicted class counts for it
-DRAWN = 200  # unlabelled images that are predicted at most; `predict --pseudo_labels` does the rest
+STATE = 'fit.json'
 
 
 class Stopped(Exception):
@@ -32,7 +31,7 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
     """Proposes, trains, scores, predicts; goes on where an earlier call with the same output stopped.
 
     Args:
-      folder: the dataset. output: folder for everything. minutes: for all of it.
+      folder: the dataset. output: folder for everything. minutes: for all of it, earlier calls included.
       overrides: (dotted config key, text) pairs that no rule changes. plan_only: stop before the first training.
       say: receives lines of text.
 
@@ -46,227 +45,197 @@ def run(folder, output: Path, minutes: float, overrides: Sequence[tuple[str, str
         raise InputError(f'--minutes={minutes:g}: must be above 0')
     began = time.monotonic()
     from s4mim_jax.runs.run_folder import prepare
-    inside = Path(output).resolve()
-    if inside == Path(folder).resolve() or Path(folder).resolve() in inside.parents:
+    folder, output = Path(folder).expanduser(), Path(output).expanduser()
+    inside = output.resolve()
+    if inside == folder.resolve() or folder.resolve() in inside.parents:
         raise InputError(f'--output={output}: lies in the dataset, {folder}\nvalid: a folder outside of it')
-    output = Path(prepare(output))
+    output = Path(prepare(output, '--output'))
     compilation_cache(str(output / LABELLED_ONLY))
     state = _read(output)
+    spent = 0.0
     if state is None:
         state = first_plan(folder, output, minutes, overrides, say)
-    elif Path(state['folder']) != Path(folder).resolve():
-        raise InputError(f'--output={output}: holds a fit of {state["folder"]}\nvalid: another folder')
     else:
-        say(f'going on in {output} as planned there')
+        _check_same(state, folder, output, overrides)
+        spent = state['minutes']
+        say(f'going on in {output} as planned there; {spent:.1f} of {minutes:g} minutes are spent')
     if plan_only:
         return state
-    left = lambda: 60 * minutes - (time.monotonic() - began)
-    calibrate(output, state, say)
-    if state['method'] != 'supervised':
-        if not state['method_steps']:
-            decide_method(output, state, left(), say)
+    end = began + 60 * (minutes - spent)
+    try:
+        train(output, state, 'supervised', end, say)
+        if state['proposed'] != 'supervised' and not state['decided']:
+            decide_method(output, state, end, say)
         if state['method'] != 'supervised':
-            train(output, state, state['method'], say)
-    score(output, state, say)
-    predict(output, state, say)
-    state['minutes'] = round(state.get('minutes', 0) + (time.monotonic() - began) / 60, 2)
-    _write(output, state)
+            train(output, state, state['method'], end, say)
+        outcome.score(output, state, say)
+        outcome.predict(output, state, say)
+    finally:  # an interrupted call has spent its time too
+        state['minutes'] = round(spent + (time.monotonic() - began) / 60, 2)
+        _write(output, state)
     return state
 
 
-def first_plan(folder, output: Path, minutes: float, overrides, say) -> dict:
+def first_plan(folder: Path, output: Path, minutes: float, overrides, say) -> dict:
     """The proposal, measured: prints it with reasons, writes config.py and fit.json."""
     began = time.monotonic()
     proposal = propose(folder, overrides)
     for line in fingerprint.describe(proposal.found):
         say(line)
-    # With the steps that most calibrations get: the compiled program serves again.
-    probe = proposal.config('supervised')
-    probe.total_steps = rules.CALIBRATION_STEPS
-    timing = measure(probe)
+    timing = measure(proposal.config('supervised'))
     say(f'measured: {timing.step:.2f} s an update of labelled-only training, {timing.start:.0f} s before the first')
-    steps = budget(proposal, timing, 60 * minutes - (time.monotonic() - began))
+    proposed = proposal.method
+    steps = lengths.budget(proposal, timing, 60 * minutes - (time.monotonic() - began))
     say('\nplan')
     for line in proposal.lines():
         say(f'  {line}')
     path = proposal.write(output)
     say(f'written to {path}: edit it, or pass it to train --config={path}\n')
-    state = {'folder': str(Path(folder).resolve()), 'method': proposal.method, 'labelled_only_steps': steps,
-             'method_steps': steps if 'total_steps' in dict(proposal.user) else 0,
-             'fixed': [key for key, _ in proposal.user], 'step_seconds': timing.step, 'start_seconds': timing.start,
+    state = {'folder': str(folder.resolve()), 'minutes': 0.0, 'proposed': proposed, 'method': proposal.method,
+             'labelled_only_steps': steps, 'method_steps': steps if 'total_steps' in dict(proposal.user) else 0,
+             'decided': False, 'warmup_steps': {}, 'planned_anew': [], 'own': [list(pair) for pair in proposal.user],
+             'machine': lengths.machine_of(proposal, timing)._asdict(), 'step_seconds': timing.step,
+             'images': lengths.images_of(proposal.found)._asdict(),
              'reasons': [list(map(str, s)) for s in proposal.settings] + [[k, t, 'yours'] for k, t in proposal.user],
              'fingerprint': fingerprint.describe(proposal.found)}
     _write(output, state)
     return state
 
 
-def budget(proposal: Proposal, timing: Timing, seconds: float) -> int:
-    """Sets method, steps and how often is evaluated; returns the updates of the labelled-only training."""
-    fixed = dict(proposal.user).get('total_steps')
-    if fixed:  # of either training
-        rhythm(proposal, int(fixed))
-        return int(fixed)
-    usable = max(seconds - 4 * timing.start, 0.3 * seconds)  # two compilations, of which the method's takes longer
-    steps = rules.calibration_steps(usable, timing.step)
-    rest = rules.method_steps(usable - steps * timing.step, timing.step, proposal.method)
-    if proposal.method != 'supervised' and rest < rules.FEWEST_METHOD_STEPS:
-        proposal.method = 'supervised'
-        proposal.set('METHOD', 'supervised', f'only {rest} updates of a method that learns from unlabelled images '
-                     f'fit the time, and below {rules.FEWEST_METHOD_STEPS} they do not pay')
-    if proposal.method == 'supervised':
-        steps = rest = max(20, min(int(usable / timing.step), rules.METHOD_STEPS))
-    proposal.set('total_steps', rest, f'{timing.step:.2f} s an update of labelled-only training on this machine, in '
-                 f'{seconds / 60:.0f} minutes')
-    rhythm(proposal, rest)
-    return steps
-
-
-def single(proposal: Proposal, timing: Timing, seconds: float) -> None:
-    """Sets the updates of one training of the proposed method that takes all of the time."""
-    usable = max(seconds - 3 * timing.start, 0.5 * seconds)
-    steps = max(20, rules.method_steps(usable, timing.step, proposal.method))
-    proposal.set('total_steps', steps, f'{timing.step:.2f} s an update of labelled-only training on this machine, in '
-                 f'{seconds / 60:.0f} minutes')
-    rhythm(proposal, steps)
-
-
-def rhythm(proposal: Proposal, steps: int) -> None:
-    """How often a run of so many updates is scored, saved and logged."""
-    proposal.set('eval.every', _quarter(steps), 'four scores on val choose the checkpoint')
-    proposal.set('checkpoint.every', _quarter(steps), 'likewise')
-    proposal.set('log.every', max(steps // 40, 1), 'forty lines')
-    proposal.set('optimizer.warmup_steps', steps // 20, 'a twentieth of the run, about that of configs/shapes_start.py')
-    proposal.set('log.images', 0, 'a program less to compile; the page shows predictions')
-
-
-def _quarter(steps: int) -> int:
-    """Of a run, rounded up: the fourth score is the one at its end, not one a step before it."""
-    return -(-steps // 4)
-
-
-def calibrate(output: Path, state: dict, say) -> None:
-    """The labelled-only training: the host to beat, the beginning of the method, and the measure of the machine."""
-    train(output, state, 'supervised', say, state['labelled_only_steps'])
-
-
-def decide_method(output: Path, state: dict, seconds: float, say) -> None:
-    """Steps of the method from the time that is left and the step as it was; tau from the calibrated network."""
-    cost = json.loads((output / LABELLED_ONLY / 'cost.json').read_text())
-    reserve = 2 * cost['first_step_seconds'] + 0.1 * max(seconds, 0)
-    steps = rules.method_steps(max(seconds - reserve, 0), cost['step_seconds'], state['method'])
-    if steps < rules.FEWEST_METHOD_STEPS:
-        say(f'{seconds / 60:.1f} minutes are left for {steps} updates of {state["method"]}: too few to pay; the '
-            'labelled-only network it is')
-        state['method'] = 'supervised'
+def decide_method(output: Path, state: dict, end: float, say) -> None:
+    """Whether a method fits the time that is left, its updates, and tau, from the labelled-only network."""
+    fixed, method = dict(state['own']), state['proposed'].partition(',')[0]
+    machine, images = Machine(**state['machine']), Images(**state['images'])
+    room = lambda: (end - time.monotonic() - lengths.tail(machine, images) - 2 * machine.start
+                    - lengths.EVALUATIONS * machine.evaluation)
+    steps = rules.method_steps(max(room(), 0), machine.step, method)
+    if 'total_steps' not in fixed and steps < rules.FEWEST_METHOD_STEPS:
+        left = max(end - time.monotonic(), 0)
+        if state['method'] != 'supervised':
+            say(f'{left / 60:.1f} minutes are left, for {steps} updates of {method}: too few to pay')
+        state['method'], state['decided'], done = 'supervised', True, state['labelled_only_steps']
+        more = int(lengths.alone_seconds(machine, left, images) / machine.step)
+        more = min(more, rules.METHOD_STEPS - done)
+        if more > rules.WORTH_MORE * done:
+            say(f'labelled-only training goes on with {more} updates')
+            state['labelled_only_steps'] = done + more
+            _write(output, state)
+            train(output, state, 'supervised', end, say)
     else:
-        kept = confident(output)
-        tau = rules.threshold(kept)
-        share = ', '.join(f'{t:g}: {100 * k:.0f} %' for t, k in kept.items())
-        say(f'pixels of a class that reach a threshold, on unlabelled images: {share}; tau = {tau:g}')
-        state['method'] = f'{state["method"].partition(",")[0]},tau={tau:g}'
-        state['method_steps'] = steps
+        state['method'] = method
+        if 'method.tau' not in fixed:
+            kept = confident(output / LABELLED_ONLY)
+            tau = rules.threshold(kept)
+            share = ', '.join(f'{t:g}: {100 * k:.0f} %' for t, k in kept.items())
+            say(f'pixels of a class that reach a threshold, on unlabelled images: {share}; tau = {tau:g}')
+            state['method'] = f'{method},tau={tau:g}'
+        if 'total_steps' not in fixed:
+            least = min(lengths.FEWEST, rules.METHOD_STEPS)
+            state['method_steps'] = max(rules.method_steps(room(), machine.step, method), least)
+    state['decided'] = True
     _write(output, state)
 
 
-def train(output: Path, state: dict, method: str, say, steps: int | None = None) -> None:
-    """Trains the config file with a method; a run that is complete is left alone."""
-    from s4mim_jax.config.validation import validate
+def train(output: Path, state: dict, method: str, end: float, say) -> None:
+    """Trains the config file with a method, and plans it anew where the clock asks; a complete run is left alone."""
     from s4mim_jax.runs.loop import train as run_training
     name = LABELLED_ONLY if method == 'supervised' else method.partition(',')[0]
-    steps = steps or state['method_steps']
-    every = str(_quarter(steps))
-    overrides = [('total_steps', str(steps)), ('eval.every', every), ('checkpoint.every', every),
-                 ('log.every', str(max(steps // 40, 1))), ('optimizer.warmup_steps', str(steps // 20))]
-    if name != LABELLED_ONLY:  # begins where the labelled-only training ended
-        overrides += [('model.pretrained', str(output / LABELLED_ONLY))]
-    overrides = [(key, text) for key, text in overrides if key not in state['fixed'] or key == 'model.pretrained']
-    config = load_config(f'{output / FILE}:{method}', overrides)
-    validate(config)
-    say(f'\n{name}: {steps} updates')
-    status = run_training(config, output / name)
+    config = _config(output, state, name, method)
+    pace = None if 'total_steps' in dict(state['own']) else _pace(state, name, end)
+
+    def keep_pace(*seen):
+        nonlocal pace
+        total = pace(*seen)
+        if total is None:
+            return None
+        pace = plan_anew(output, state, name, pace, total, end, say)
+        return _rhythm(state, pace.total)
+
+    say(f'\n{name}: {config.total_steps} updates')
+    status = run_training(config, output / name, keep_pace if pace else None)
     if status:
         raise Stopped(status, output)
+    if name == LABELLED_ONLY:
+        cost = json.loads((output / name / 'cost.json').read_text())
+        step = pace.step if pace and pace.seen else cost['step_seconds']  # at its end, else on average
+        state['machine'] = Machine(**state['machine']).now(step, cost['evaluation_seconds'])._asdict()
 
 
-def confident(output: Path) -> dict[float, float]:
-    """tau -> share of the pixels of a class whose confidence reaches it; see `kept_of_a_class`."""
-    from s4mim_jax.data.samples import read_image
-    from s4mim_jax.prediction.loading import load
-    predictor = load(output / LABELLED_ONLY)
-    source, samples = _unlabelled(predictor.config)
-    chosen = dict.fromkeys(samples[i * len(samples) // LOOKED_AT] for i in range(LOOKED_AT))
-    images = [read_image(source, sample) for sample in chosen]
-    pairs = [(ids[::2, ::2].ravel(), top[::2, ::2].ravel()) for ids, top in predictor.predict(images, confidence=True)]
-    return kept_of_a_class(*map(np.concatenate, zip(*pairs)))
+def _rhythm(state: dict, steps: int) -> dict[str, int]:
+    """Keys of a training of so many updates, those left out that the user has set."""
+    found = {'total_steps': steps, **lengths.every(steps)}
+    return {key: value for key, value in found.items() if key not in dict(state['own'])}
 
 
-def kept_of_a_class(ids: np.ndarray, confidence: np.ndarray) -> dict[float, float]:
-    """Of each predicted class the share of its pixels that reach a threshold; the mean over the classes.
-
-    A share of all pixels is that of the largest class: a network that knows little but background reaches any threshold
-    there, and then nothing else is learned (docs/evidence.md).
-
-    Args:
-      ids: predicted classes, ints [N]. confidence: floats [N]. Classes of less than SEEN of the pixels are left out.
-    """
-    values, counts = np.unique(ids, return_counts=True)
-    tops = [confidence[ids == value] for value, count in zip(values, counts) if count >= SEEN * ids.size]
-    return {tau: float(np.mean([(top >= tau).mean() for top in tops])) for tau in rules.SMALL_TAU}
-
-
-def _unlabelled(config) -> tuple:
-    """(source, unlabelled training samples without those that are labelled too)."""
-    from s4mim_jax import data
-    source = data.open_source(config.data)
-    split = data.training_split(source, config.data.split, config.seed)
-    labelled = {sample.image for sample in split.labeled}
-    return source, [sample for sample in split.unlabeled if sample.image not in labelled]
+def _config(output: Path, state: dict, name: str, method: str):
+    """The config file with a method and the updates that are planned for it."""
+    from s4mim_jax.config.validation import validate
+    steps = state[_key(name)]
+    # The warm-up stays that of the first plan: a longer run does not go back into it.
+    warmup = state['warmup_steps'].setdefault(name, steps // 20)
+    overrides = [(key, str(value)) for key, value in _rhythm(state, steps).items()]
+    if 'optimizer.warmup_steps' not in dict(state['own']):
+        overrides.append(('optimizer.warmup_steps', str(warmup)))
+    if name != LABELLED_ONLY:  # begins where the labelled-only training ended
+        overrides += [('model.pretrained', str(output / LABELLED_ONLY))]
+    config = load_config(f'{output / FILE}:{method}', overrides)
+    validate(config)
+    return config
 
 
-def score(output: Path, state: dict, say) -> None:
-    """Scores both runs on val and, where there is one, on test; the better on val is the one that predicts."""
-    from s4mim_jax.evaluate import evaluate_run
-    names = [LABELLED_ONLY] + ([state['method'].partition(',')[0]] if state['method'] != 'supervised' else [])
-    state['scores'] = {}
-    for name in names:
-        config = json.loads((output / name / 'config.json').read_text())
-        splits = [config['eval']['split']] + (['test'] if state_has_test(output / name) else [])
-        state['scores'][name] = {split: evaluate_run(output / name, weights='better', split=split)['miou']
-                                 for split in splits}
-    state['best'] = max(names, key=lambda name: next(iter(state['scores'][name].values())))
-    for name, scores in state['scores'].items():
-        say(f'{name:16} ' + ', '.join(f'{split} mIoU {value:.4f}' for split, value in scores.items()))
-    say(f'the better on val predicts: {state["best"]}')
+def _pace(state: dict, name: str, end: float, begun: bool = False) -> Pace:
+    """The labelled-only training before a method has its share of what is left; a last training all of it."""
+    machine, images, total = Machine(**state['machine']), Images(**state['images']), state[_key(name)]
+    if name == LABELLED_ONLY and state['method'] != 'supervised':
+        now = time.monotonic()
+        share = rules.CALIBRATION_SHARE * lengths.method_seconds(machine, end - now, images)
+        deadline = now + (0.0 if begun else machine.start) + lengths.EVALUATIONS * machine.evaluation + share
+        return Pace(deadline, total, rules.CALIBRATION_STEPS, step=machine.step, evaluation=machine.evaluation,
+                    late=rules.CALIBRATION_LATE)
+    step = machine.step * (1.0 if name == LABELLED_ONLY else rules.relative_step(name))
+    return Pace(end, total, rules.METHOD_STEPS, step=step, evaluation=machine.evaluation,
+                after=lengths.tail(machine, images))
+
+
+def plan_anew(output: Path, state: dict, name: str, pace: Pace, total: int, end: float, say) -> Pace:
+    """Another number of updates for a training that is under way, and whether a method still fits, or fits now."""
+    completed, step, before = pace.completed, pace.step, pace.total
+    if name == LABELLED_ONLY:
+        machine = Machine(**state['machine']).now(step, pace.evaluation)
+        plan = lengths.shares(state['proposed'], machine, end - time.monotonic(), Images(**state['images']),
+                              completed)
+        state['machine'] = machine._asdict()
+        if plan.method != state['method'] and not state['decided']:
+            say(f'{step:.2f} s an update now: ' + (
+                'too few updates of a method would fit, so all of the time is for labelled-only training'
+                if plan.method == 'supervised' else f'{plan.rest} updates of {plan.method} fit after all'))
+            state['method'], total = plan.method, max(plan.labelled_only, shortest(completed))
+            pace = _pace(state, name, end, begun=True)
+    say(f'{name}, planned anew after update {completed}: {step:.2f} s an update now, so {total} updates instead of '
+        f'{before}, to end in time')
+    state['planned_anew'].append({'run': name, 'after': completed, 'updates': total, 'before': before,
+                                  'step_seconds': step})
+    state[_key(name)] = pace.total = total
     _write(output, state)
+    return pace
 
 
-def state_has_test(workdir: Path) -> bool:
-    """Whether the dataset of a run has a test split with a mask for every image."""
-    from s4mim_jax import data
-    from s4mim_jax.runs.run_folder import read_config
-    source = data.open_source(read_config(workdir).data)
-    samples = source.splits.get('test')
-    return bool(samples) and all(s.mask for s in samples) and samples != source.splits.get('val')
+def _key(name: str) -> str:
+    return 'labelled_only_steps' if name == LABELLED_ONLY else 'method_steps'
 
 
-def predict(output: Path, state: dict, say) -> None:
-    """Pseudo-labels of the unlabelled images, in the order in which to correct them."""
-    from s4mim_jax.predict import predict_files
-    from s4mim_jax.prediction.loading import load
-    from s4mim_jax.prediction.pseudo_label_files import PseudoLabels
-    predictor = load(output / state['best'], weights='better')
-    _, samples = _unlabelled(predictor.config)
-    paths, names = [Path(sample.image) for sample in samples], [sample.id for sample in samples]
-    if not paths or not paths[0].is_file():
-        say('no unlabelled image files: nothing to predict')
-        return
-    folder = output / PREDICTIONS
-    chosen = [i * len(paths) // min(DRAWN, len(paths)) for i in range(min(DRAWN, len(paths)))]
-    chosen = [i for i in chosen if not (folder / f'{names[i]}.png').exists()]
-    folder.mkdir(exist_ok=True)
-    pseudo = PseudoLabels(folder, 0.9, predictor.classes, predictor.palette, predictor.config.data.label_map)
-    if chosen:
-        predict_files(predictor, [paths[i] for i in chosen], [names[i] for i in chosen], folder, pseudo=pseudo)
+def _check_same(state: dict, folder: Path, output: Path, overrides) -> None:
+    """Refuses a fit of another dataset or with other settings; none at all means those of the first call."""
+    if 'own' not in state:
+        raise InputError(f'--output={output}: holds a fit of another version\nvalid: another folder')
+    if Path(state['folder']) != folder.resolve():
+        raise InputError(f'--output={output}: holds a fit of {state["folder"]}\nvalid: another folder')
+    before = dict(state['own'])
+    for key, text in overrides:
+        if before.get(key) != text:
+            raise InputError(f'--config.{key}={text}: the fit in {output} was begun '
+                             + (f'with {before[key]}' if key in before else 'without it')
+                             + '\nvalid: the settings of the first call, or another --output')
 
 
 def _read(output: Path) -> dict | None:

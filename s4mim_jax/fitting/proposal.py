@@ -115,7 +115,8 @@ def fit_memory(proposal: Proposal) -> None:
     from s4mim_jax.planning.hardware import step_bytes
     limit = USABLE * proposal.found.memory
     whole = needed = step_bytes(proposal.config(), len(proposal.found.classes))
-    for accumulate in (2, 4, 8):
+    shares = proposal.config().batch.labeled // proposal.found.devices
+    for accumulate in [parts for parts in range(2, shares + 1) if shares % parts == 0]:
         if not limit or needed < limit:
             return
         proposal.set('batch.accumulate', accumulate, f'a step needs about {whole / 2**30:.1f} GiB at once')

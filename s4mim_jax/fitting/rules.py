@@ -35,7 +35,9 @@ CROP_PIXELS = {'cpu': 160 * 160, 'gpu': 512 * 512, 'tpu': 512 * 512}
 SMALL_IMAGE = 128  # long side; gentler views and scales
 RELATIVE_STEP = {'supervised': 1.0, 'fixmatch_ema': 1.85, 'fixmatch': 2.31, 'unimatch': 3.57}  # of labelled-only
 CALIBRATION_SHARE, CALIBRATION_STEPS, METHOD_STEPS = 0.25, 1000, 4000  # of the time; at most so many updates
+CALIBRATION_LATE = 0.25  # of its share: the method can give so much, and a new plan costs a start
 FEWEST_METHOD_STEPS = 300  # below them the whole time is better spent on labelled-only training
+WORTH_MORE = 0.1  # of a labelled-only training: fewer further updates are not worth a start
 SMALL_TAU = (0.95, 0.9, 0.8, 0.7, 0.6)
 KEPT = 0.5  # share of the pixels of a class, mean over the classes, that should pass tau at the beginning
 PREFERRED = {'cpu': ('mobilenet_v2', 'resnet18', 'resnet34', 'resnet50', 'dinov2_vits14', 'dinov3_vits16'),
@@ -113,7 +115,9 @@ def crop(found: Fingerprint, plan: dict) -> list[Setting]:
     whole = [max(side // multiple, 1) for side in seen] if small else [math.inf, math.inf]  # no padding of small images
     shape = tuple(min(max(round(side * shrink / multiple), least), most) * multiple
                   for side, most in zip(sides, whole))
-    settings = [Setting('data.crop', shape, f'about two thirds of {seen[0]} x {seen[1]}, as much as the machine bears')]
+    why = (f'about two thirds of {seen[0]} x {seen[1]}' if shrink == 1.0 else
+           f'of {seen[0]} x {seen[1]}, as much as a {found.platform} trains on in the time')
+    settings = [Setting('data.crop', shape, why)]
     return settings + [Setting('data.scale', (0.75, 1.5), 'gentler for small images')] * small
 
 
@@ -155,9 +159,9 @@ def views(found: Fingerprint, plan: dict) -> list[Setting]:
     if max(found.size) > SMALL_IMAGE:
         return []
     why = 'gentler for small images'
+    color = [('saturation', 0.25), ('hue', 0.05), ('grayscale_probability', 0.05)] if found.pixels.channels == 3 else []
     return [Setting(f'views.{key}', value, why) for key, value in (
-        ('brightness', 0.25), ('contrast', 0.25), ('saturation', 0.25), ('hue', 0.05), ('grayscale_probability', 0.05),
-        ('blur_probability', 0.2), ('blur_sigma', (0.1, 1.0)))] + [
+        ('brightness', 0.25), ('contrast', 0.25), *color, ('blur_probability', 0.2), ('blur_sigma', (0.1, 1.0)))] + [
             Setting('method.cutmix.probability', 1.0, 'as the configs of small images')]
 
 
@@ -219,7 +223,12 @@ def calibration_steps(seconds: float, step: float) -> int:
 
 def method_steps(seconds: float, step: float, name: str) -> int:
     """Updates of the method in the time that is left, given the measured step of labelled-only training."""
-    return min(int(seconds / (step * RELATIVE_STEP.get(name.partition(',')[0], 4.0))), METHOD_STEPS)
+    return min(int(seconds / (step * relative_step(name))), METHOD_STEPS)
+
+
+def relative_step(name: str) -> float:
+    """Time of a method's update, in labelled-only ones; of a method that was not measured that of a dear one."""
+    return RELATIVE_STEP.get(name.partition(',')[0], 4.0)
 
 
 def threshold(kept: dict[float, float]) -> float:

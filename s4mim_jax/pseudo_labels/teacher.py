@@ -38,20 +38,22 @@ def decay_at(step, decay: float) -> Float[Array, '']:
     return jnp.minimum(1.0 - 1.0 / (jnp.asarray(step, jnp.float32) + 1.0), decay)
 
 
-def longest_decay(decay: float, total_steps: int, half_life: float) -> float:
+def longest_decay(decay: float, total_steps, half_life: float):
     """The decay of an average whose half-life is at most a share of the run (ours).
 
     In a short run the published decays average over most of it, and the teacher stays behind its student.
 
     Args:
-      decay: the largest that is wanted. total_steps: updates of the run. half_life: share of them; 0 = no bound.
+      decay: the largest that is wanted. total_steps: updates of the run, an int or an int32 scalar. half_life: share
+        of them; 0 = no bound.
 
     Returns:
       min(decay, 2^(-1 / (half_life total_steps))).
     """
     if not half_life:
         return decay
-    return min(decay, 0.5 ** (1.0 / (half_life * total_steps)))
+    least = jnp.minimum if isinstance(total_steps, jax.Array) else min
+    return least(decay, 0.5 ** (1.0 / (half_life * total_steps)))
 
 
 def blend(average, new, decay) -> object:

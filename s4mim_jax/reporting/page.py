@@ -5,6 +5,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.reporting.figures import Picture
@@ -27,8 +28,9 @@ nav a { margin-right: 1em; display: inline-block; padding: .2em 0; } .scroll { o
 table { border-collapse: collapse; font-size: .87em; font-variant-numeric: tabular-nums; }
 th, td { padding: .28em .7em; text-align: right; border-bottom: 1px solid var(--line); }
 th { vertical-align: bottom; border-bottom: 2px solid var(--strong); }
-td.number { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
+td.number, td:has(.mark) { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
 tr:hover td { background: var(--hover); }
+pre { background: var(--hover); padding: .6em .8em; font-size: .85em; }
 .mark { display: inline-block; width: .8em; height: .8em; margin-right: .5em; }
 figure { display: inline-block; vertical-align: top; margin: 0 1.5em 1em 0; max-width: 100%; }
 .zoom { display: block; max-width: 100%; overflow: auto; }
@@ -49,16 +51,19 @@ figcaption, .note { color: var(--soft); font-size: .85em; max-width: 75em; margi
 
 @dataclass
 class Section:
-    """A heading with tables, pictures and notes below it; `folded` tables open on a click."""
+    """A heading with tables, pictures, notes, links (text, address beside the page) and commands to type below it;
+    `folded` tables open on a click."""
 
     title: str
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded: bool = False
+    links: list[tuple[str, str]] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.tables or self.pictures or self.notes)
+        return bool(self.tables or self.pictures or self.notes or self.links or self.commands)
 
 
 def prepare(output: str) -> Path:
@@ -112,6 +117,9 @@ def _page(title, lead, warnings, sections) -> str:
     for index, section in enumerate(sections):
         parts.append(f'<h2 id="s{index}">{text(section.title)}</h2>')
         parts += [f'<p class="note">{text(note)}</p>' for note in section.notes]
+        parts += [f'<p><a href="{text(quote(address))}">{text(words)}</a></p>' for words, address in section.links]
+        if section.commands:
+            parts.append('<pre class="scroll">' + '\n'.join(map(text, section.commands)) + '</pre>')
         parts += [_figure(picture, picture.title != section.title) for picture in section.pictures]
         for table in section.tables:
             body = _table(table)
@@ -159,6 +167,10 @@ def _markdown(title, lead, warnings, sections) -> str:
         lines += [f'## {text(section.title)}', '']
         for note in section.notes:
             lines += [text(note), '']
+        for words, address in section.links:
+            lines += [f'[{text(words)}]({quote(address)})', '']
+        if section.commands:
+            lines += [*(f'    {command}' for command in section.commands), '']
         for picture in section.pictures:
             lines += [f'![{text(picture.title)}]({picture.name}.png)', '', text(picture.caption), '']
         for table in section.tables:

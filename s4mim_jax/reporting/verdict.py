@@ -38,9 +38,10 @@ def _of_place(groups: list[Group], place: tuple[str, str]) -> str:
     if not pairs:
         return text + f'; it shares no seed with the reference ({known}).'
     gain, ahead = 100 * sum(pairs) / len(pairs), sum(pair > 0 for pair in pairs)
-    text += f', {gain:+.1f} points to the reference ({known}), ahead in {ahead} of {len(pairs)} pair(s) of seeds.'
+    seeds = 'one seed each' if len(pairs) == 1 else f'ahead in {ahead} of {len(pairs)} pairs of seeds'
+    text += f', {gain:+.1f} points beside the reference ({known}), {seeds}.'
     if len(pairs) == 1 and abs(gain) < NOISE:
-        text += ' One seed each: so small a difference can be chance.'
+        text += ' So small a difference can be chance.'
     elif len(pairs) > 1 and abs(gain) < 100 * (summarize(pairs).sd or 0):
         text += ' That is within the spread between seeds.'
     if not tested:

@@ -6,13 +6,14 @@ import sys
 import time
 
 import jax
+import numpy as np
 
 from s4mim_jax import evaluation
 from s4mim_jax.config import allocator, terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
-from s4mim_jax.parallel import hlo, processes
+from s4mim_jax.parallel import hlo, processes, replicated
 from s4mim_jax.planning import memory
 from s4mim_jax.runs import advice, better_weights, final_scores, lock, panels, run_folder, writers
 from s4mim_jax.runs.checkpoints import Checkpoints
@@ -25,15 +26,21 @@ from s4mim_jax.runs.waiting import counting
 from s4mim_jax.training import passes, watch
 from s4mim_jax.training.initial import create_state
 from s4mim_jax.training.optimizer import base_learning_rate, schedule
-from s4mim_jax.training.step import make_train_step
+from s4mim_jax.training.step import Length, make_train_step
 
 QUEUED = 8  # steps that an accelerator may be given in advance; a CPU one, which no transfer would keep waiting
 SHOWN_FIRST, SHOWN_EVERY = 2.0, 30.0  # seconds: steps that are slow, and between lines of progress
 NON_FINITE = 3  # exit status of a run whose loss is no number any more
 
 
-def train(config, workdir) -> int:
+def train(config, workdir, pace=None) -> int:
     """Trains until `total_steps`, going on from the latest checkpoint in `workdir`.
+
+    Args:
+      config: whole config. workdir: the run folder.
+      pace: of one process, called at logs and at least twice a minute with the updates so far and the seconds of an
+        update in the latest stretch and of an evaluation (None = none yet). It returns None, or keys with values, such
+        as another total_steps, that hold from then on; the program is compiled for any length.
 
     Returns:
       0 when finished, 128 + signal after SIGINT or SIGTERM (the state is saved and a second call
@@ -46,15 +53,16 @@ def train(config, workdir) -> int:
     numbers = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
     with (StopRequest(numbers, say=jax.process_index() == 0) as stop,
           contextlib.ExitStack() as held):
-        return _Run(config, workdir, stop, held).run()
+        return _Run(config, workdir, stop, held, pace).run()
 
 
 class _Run:
     """What a run holds while it lasts: data, state, compiled step and where things are written."""
 
-    def __init__(self, config, workdir, stop, held):
+    def __init__(self, config, workdir, stop, held, pace):
         self.began, self.first_step = time.perf_counter(), None
-        self.stop = stop
+        self.stop, self.pace = stop, pace
+        self.evaluations, self.length = [], ()  # seconds each; the further argument of a step of open length
         if jax.process_index() == 0:
             lock.refuse_if_held(workdir)
         self.writers = writers.names(config.log.writers)
@@ -129,7 +137,7 @@ class _Run:
                 step = self._compile(batch)
                 self.progress.begin()
             with jax.transfer_guard('disallow'):
-                self.state, metrics = step(self.state, batch)
+                self.state, metrics = step(self.state, batch, *self.length)
             self.completed += 1
             self.progress.step = self.completed
             if self.first_step is None:
@@ -143,20 +151,18 @@ class _Run:
                 jax.block_until_ready(self.waiting[-1 - self.ahead])
             last = self.completed == config.total_steps
             log = self.completed % config.log.every == 0 or last
-            if log:
-                self._log()
-            else:
-                self._show()
+            looked = self._log() if log else self._show()
+            changed = looked and not last and self.pace is not None and self._keep_pace()
             evaluate = last or (config.eval.every and self.completed % config.eval.every == 0)
             save = last or (config.checkpoint.every and self.completed % config.checkpoint.every == 0)
             stop = agreed_signal(self.stop, self.completed, log or evaluate or save)
-            if evaluate or save or stop:
+            if evaluate or save or stop or changed:
                 terminal.end()  # the last line of progress before a score stays
                 self._collect_metrics()
                 self.progress.pause()
                 if evaluate:
                     save |= self._evaluate(batch)
-                if save or stop:
+                if save or stop or changed:  # an interrupted run goes on from here with its new length
                     self._save()
                 if stop and not last:
                     self.checkpoints.wait()
@@ -170,7 +176,7 @@ class _Run:
         self._compare_weights()
         if self.main:  # depends on the clock and the machine, so it is no part of metrics.jsonl
             run_folder.write_json(self.folder / 'cost.json', self.progress.cost() | self.cost | {
-                'first_step_seconds': self.first_step})
+                'first_step_seconds': self.first_step, 'evaluation_seconds': min(self.evaluations)})
         self._say(f'done: {self.completed} steps, {config.eval.split} mIoU {self.last_miou:.4f}, best '
                   f'{self.loop["best_miou"]:.4f} at step {self.loop["best_step"]}; {self.folder}')
         return 0
@@ -178,8 +184,11 @@ class _Run:
     def _compile(self, batch):
         started = time.perf_counter()
         with counting('compiling the training step') if self.main else contextlib.nullcontext():
-            step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True)
-            step = step.lower(self.state, batch).compile()
+            step = make_train_step(self.config, self.source.num_classes, self.mesh, donate=True,
+                                   open_length=self.pace is not None)
+            if self.pace is not None:
+                self.length = (self._length(),)
+            step = step.lower(self.state, batch, *self.length).compile()
             allocator.give_back()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
@@ -211,7 +220,8 @@ class _Run:
                          f'{self.folder}/checkpoints keeps {"step " + str(kept) if kept else "no checkpoint yet"}; '
                          'try a lower --config.optimizer.learning_rate or --config.optimizer.clip_norm=1.0')
 
-    def _log(self) -> None:
+    def _log(self) -> bool:
+        """Writes the means since the last log; True, because the pace can be looked at."""
         self._collect_metrics()
         self.shown = time.monotonic()
         self.progress.pause()
@@ -227,13 +237,30 @@ class _Run:
                 terminal.say(warning)
             self.warned |= bool(warning)
         self.progress.begin()
+        return True
 
-    def _show(self) -> None:
+    def _keep_pace(self) -> bool:
+        """Asks the pace; True where it has changed the length."""
+        usual = self.evaluations[-1] if len(self.evaluations) > 1 else None  # the first one compiles
+        settings = self.pace(self.completed, self.progress.stretch, usual)
+        if not settings:
+            return False
+        with self.config.unlocked():
+            self.config.update_from_flattened_dict(settings)
+        self.length, self.progress.total = (self._length(),), self.config.total_steps
+        run_folder.write_json(self.folder / 'config.json', self.config.to_dict())
+        return True
+
+    def _length(self) -> Length:
+        return jax.device_put(Length(np.int32(self.config.total_steps), np.int32(self.config.optimizer.warmup_steps)),
+                              replicated(self.mesh))
+
+    def _show(self) -> bool:
         """Between two logs a line by the clock: when the third step is done, and every SHOWN_EVERY seconds."""
         now = time.monotonic()
         third = self.completed - self.started == self.ahead + 3 and now - self.shown > SHOWN_FIRST
         if not (third or now - self.shown > SHOWN_EVERY) or len(self.waiting) <= self.ahead:
-            return
+            return False
         self.shown = now
         if self.main:
             self.progress.pause()
@@ -241,6 +268,7 @@ class _Run:
             sums.add(jax.device_get(self.waiting[-1 - self.ahead]))
             terminal.show(self.progress.line(sums.take(), terminal.width(sys.stdout)))
             self.progress.begin()
+        return True
 
     def _compare_weights(self) -> None:
         """Scores student and teacher of the best checkpoint; the better one is what `predict` takes."""
@@ -260,6 +288,8 @@ class _Run:
         batches = self._evaluation_batches()
         started = time.perf_counter()
         result = self.infer(variables, batches)
+        seconds = time.perf_counter() - started
+        self.evaluations.append(seconds)
         self.last_miou = result['miou']
         best = self.loop['best_miou'] is None or result['miou'] > self.loop['best_miou']
         if best:
@@ -270,7 +300,7 @@ class _Run:
             self.monitor.scalars(self.completed, self.config.eval.split, values, weights=weights)
             terminal.say(f'step {self.completed}  {self.config.eval.split} mIoU {result["miou"]:.4f} ({weights}'
                          f'{", best so far" if best else ""}), {result["images"]} images in '
-                         f'{time.perf_counter() - started:.1f} s')
+                         f'{seconds:.1f} s')
         if self.snapshot is not None:
             seen, counts = jax.device_get(self.snapshot(self.state, batch, self.completed))
             if self.monitor:

@@ -41,8 +41,8 @@ def check_writable(workdir) -> None:
         raise InputError(f'--workdir={workdir}: {nearest} {why}; name a folder that you may write')
 
 
-def prepare(workdir) -> Path:
-    """Makes the folder and proves that it can be written.
+def prepare(workdir, flag: str = '--workdir') -> Path:
+    """Makes the folder and proves that it can be written; `flag` is what named it.
 
     Raises:
       InputError: it cannot.
@@ -56,7 +56,7 @@ def prepare(workdir) -> Path:
     except Exception as error:
         if not storage.is_failure(error):
             raise
-        raise InputError(f'--workdir={workdir} cannot be written ({storage.reason(error)}); '
+        raise InputError(f'{flag}={workdir} cannot be written ({storage.reason(error)}); '
                          'name a folder that you may write') from None
     return folder
 

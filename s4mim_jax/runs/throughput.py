@@ -10,7 +10,7 @@ class Progress:
         self.step, self.total = start, total
         self._images = images_per_step
         self._mark, self._marked_step = None, start
-        self._rate = None
+        self._rate = self.stretch = None  # stretch: seconds an update in the latest one
         self._seconds, self._steps = 0.0, 0
 
     def begin(self) -> None:
@@ -22,7 +22,7 @@ class Progress:
         if self._mark is not None and self.step > self._marked_step:
             seconds, steps = time.perf_counter() - self._mark, self.step - self._marked_step
             self._seconds, self._steps = self._seconds + seconds, self._steps + steps
-            rate = steps / seconds
+            rate, self.stretch = steps / seconds, seconds / steps
             self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
         self._mark = None
 

@@ -21,9 +21,11 @@ def schedule(config) -> Callable:
     """Factor in 0..1 of the peak rate as a function of completed updates.
 
     poly: (1 - t/T)^power; cosine: (1 + cos(pi t/T)) / 2; constant. A linear warm-up over
-    `warmup_steps` multiplies it.
+    `warmup_steps` multiplies it. Both numbers of steps may be traced: then they are values of the program.
     """
-    optimizer, total = config.optimizer, config.total_steps
+    optimizer, total, warmup = config.optimizer, config.total_steps, config.optimizer.warmup_steps
+    if isinstance(warmup, jax.Array):
+        warmup = jnp.maximum(warmup, 1)
 
     def factor(step):
         t = jnp.minimum(jnp.asarray(step, jnp.float32) / total, 1.0)
@@ -33,8 +35,8 @@ def schedule(config) -> Callable:
             value = 0.5 * (1.0 + jnp.cos(jnp.pi * t))
         else:
             value = jnp.ones_like(t)
-        if optimizer.warmup_steps:
-            value *= jnp.minimum((jnp.asarray(step, jnp.float32) + 1.0) / optimizer.warmup_steps, 1.0)
+        if isinstance(warmup, jax.Array) or warmup:
+            value *= jnp.minimum((jnp.asarray(step, jnp.float32) + 1.0) / warmup, 1.0)
         return value
 
     return factor

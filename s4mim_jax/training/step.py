@@ -7,9 +7,11 @@ explicit sums, see `parallel/collectives.py`.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 from jax.sharding import PartitionSpec
 
@@ -30,7 +32,15 @@ from s4mim_jax.views.randomness import StepRandomness
 Metric = terms.Ratio  # of the step: a sum (f32) and a count (int32) over the global batch; divide when printing
 
 
-def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False) -> Callable:
+class Length(NamedTuple):
+    """int32 scalars: `config.total_steps` and `config.optimizer.warmup_steps`, as values of the program."""
+
+    total_steps: jax.Array
+    warmup_steps: jax.Array
+
+
+def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False,
+                    open_length: bool = False) -> Callable:
     """Compiles `step(state, batch) -> (state, metrics)` for a config.
 
     Args:
@@ -38,6 +48,8 @@ def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False
       num_classes: C.
       mesh: axes `data`, `fsdp`; None = one device.
       donate: give the old state's memory to the new one (the caller must not use it again).
+      open_length: the step takes a `Length` behind the batch, in place of what the config says. One program then
+        serves any number of updates, also one that changes while the run lasts.
 
     batch:
       labeled    {image u8 [B, H, W, D], label u8 [B, H, W] with 255 = ignore, index i32 [B]}
@@ -56,18 +68,29 @@ def make_train_step(config, num_classes: int, mesh=None, *, donate: bool = False
         collectives = Collectives(axes=AXES)
     else:
         collectives = Collectives(shards=mesh.size if mesh is not None else 1)
-    step = _local_step(config, num_classes, collectives)
-    arguments = (0,) if donate else ()
+    if open_length:
+        def step(state, batch, length):
+            return _local_step(_with_length(config, length), num_classes, collectives)(state, batch)
+    else:
+        step = _local_step(config, num_classes, collectives)
+    arguments, further = (0,) if donate else (), 1 if open_length else 0
     if mesh is None:
         return jax.jit(step, donate_argnums=arguments)
     if sharded:
-        step = jax.shard_map(step, mesh=mesh, in_specs=(PartitionSpec(), BATCH),
+        step = jax.shard_map(step, mesh=mesh, in_specs=(PartitionSpec(), BATCH) + (PartitionSpec(),) * further,
                              out_specs=PartitionSpec(), check_vma=False)
         placed = replicated(mesh)
     else:
         placed = state_shardings(abstract_state(config, num_classes), mesh)
-    return jax.jit(step, in_shardings=(placed, batch_sharding(mesh)),
+    return jax.jit(step, in_shardings=(placed, batch_sharding(mesh)) + (replicated(mesh),) * further,
                    out_shardings=(placed, replicated(mesh)), donate_argnums=arguments)
+
+
+def _with_length(config, length: Length):
+    """A copy of the config whose length is traced."""
+    config = ml_collections.ConfigDict(config.to_dict(), type_safe=False)
+    config.total_steps, config.optimizer.warmup_steps = length
+    return config
 
 
 def _local_step(config, num_classes, collectives):

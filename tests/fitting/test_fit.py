@@ -15,7 +15,7 @@ from s4mim_jax.config import base
 from s4mim_jax.config.command_line import load_config
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
-from s4mim_jax.fitting import fingerprint, pipeline, rules
+from s4mim_jax.fitting import confident, fingerprint, lengths, pipeline, rules
 from s4mim_jax.fitting.fingerprint import Fingerprint
 from s4mim_jax.fitting.pixels import PixelSettings
 from s4mim_jax.fitting.proposal import Proposal, fit_memory, propose
@@ -53,6 +53,8 @@ def test_camvid_on_a_laptop_is_what_the_hand_set_config_is():
     (dict(label_map='0:0,255:1'), {'data.label_map': '0:0,255:1'}),
     (dict(pixels=PixelSettings(1, (0.0, 4100.0), (0.4,), (0.2,), '')),
      {'data.channels': 1, 'data.value_range': (0.0, 4100.0), 'data.mean': (0.4,)}),
+    (dict(size=(96, 96), pixels=PixelSettings(1, None, (0.4,), (0.2,), '')),
+     {'views.hue': None, 'views.saturation': None, 'views.contrast': 0.25}),  # no colour
     (dict(size=(96, 96)), {'data.crop': (64, 64), 'data.scale': (0.75, 1.5), 'views.hue': 0.05,
                           'method.cutmix.probability': 1.0}),
     (dict(sizes=9, aspects=(0.7, 1.5), size=(3000, 4000)), {'eval.mode': 'sliding', 'eval.multiple': 32}),
@@ -89,18 +91,18 @@ def test_what_the_user_sets_stays():
 
 def test_steps_fill_the_time_and_short_times_stay_labelled_only():
     proposal = Proposal(CAMVID, rules.decide(CAMVID), method='fixmatch_ema')
-    steps = pipeline.budget(proposal, Timing(0.35, 20.0), 1800.0)
+    steps = lengths.budget(proposal, Timing(0.35, 20.0), 1800.0)
     config = proposal.config('fixmatch_ema')
     spent = 0.35 * steps + 0.35 * rules.RELATIVE_STEP['fixmatch_ema'] * config.total_steps
     assert steps == 1000 and 1600 < spent <= 1800 - 80 and config.eval.every == -(-config.total_steps // 4)
     short = Proposal(CAMVID, rules.decide(CAMVID), method='fixmatch_ema')
-    steps = pipeline.budget(short, Timing(2.0, 30.0), 300.0)
+    steps = lengths.budget(short, Timing(2.0, 30.0), 300.0)
     assert short.method == 'supervised' and 2.0 * steps <= 300 - 120 and 'do not pay' in ' '.join(short.lines())
 
 
 def test_updates_that_the_user_sets_are_those_of_both_trainings():
     proposal = Proposal(CAMVID, rules.decide(CAMVID), [('total_steps', '70')], 'fixmatch_ema')
-    assert pipeline.budget(proposal, Timing(9.0, 200.0), 300.0) == 70 and proposal.method == 'fixmatch_ema'
+    assert lengths.budget(proposal, Timing(9.0, 200.0), 300.0) == 70 and proposal.method == 'fixmatch_ema'
     config = proposal.config()
     assert config.total_steps == 70 and config.eval.every == 18  # 18, 36, 54 and the end
 
@@ -113,7 +115,7 @@ def test_tau_keeps_enough_of_the_pixels():
 
 def test_confidence_is_asked_of_the_classes_not_of_the_background():
     ids, confidence = np.repeat([0, 1, 2], [900, 99, 1]), np.repeat([0.99, 0.65, 0.1], [900, 99, 1])
-    kept = pipeline.kept_of_a_class(ids, confidence)
+    kept = confident.kept_of_a_class(ids, confidence)
     assert kept[0.95] == kept[0.7] == pytest.approx(1 / 3) and kept[0.6] == pytest.approx(2 / 3)
     assert rules.threshold(kept) == 0.6  # of all pixels 90 % reach 0.95
 

@@ -93,8 +93,8 @@ ALLOWED = {
 UPWARDS = {  # single lines that look up, and why
     ('s4mim_jax.config.methods', 's4mim_jax.planning.hardware'): 'hardware=24gb sizes a config, when asked for',
     ('s4mim_jax.data.check.__main__', 's4mim_jax.training.passes'): 'a command line that lives with what it checks',
-    ('s4mim_jax.fitting.pipeline', 's4mim_jax.evaluate'): 'fit is the commands one after the other',
-    ('s4mim_jax.fitting.pipeline', 's4mim_jax.predict'): 'fit is the commands one after the other',
+    ('s4mim_jax.fitting.outcome', 's4mim_jax.evaluate'): 'fit is the commands one after the other',
+    ('s4mim_jax.fitting.outcome', 's4mim_jax.predict'): 'fit is the commands one after the other',
     ('s4mim_jax.pretrained.description', 's4mim_jax.config'): 'a file of weights carries a config.model',
 }
 

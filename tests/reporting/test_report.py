@@ -39,13 +39,13 @@ def test_labelled_only_is_the_reference_wherever_it_stands(tmp_path):
     table = tables.summary_table(groups)
     assert [row[9] for row in table.rows] == ['+2.00 ± 0.00', 'reference', '+0.40 ± 0.00']
     said = verdict(groups)
-    assert ('a_method is best with test mIoU 43.0 %, +2.0 points to the reference (supervised, labelled-only), '
-            'ahead in 2 of 2 pair(s) of seeds.') in said and 'chance' not in said
+    assert ('a_method is best with test mIoU 43.0 %, +2.0 points beside the reference (supervised, '
+            'labelled-only), ahead in 2 of 2 pairs of seeds.') in said and 'chance' not in said
     assert 'no other is ahead of the reference' in verdict(groups[1:2] * 2)
     one, _ = groups_of(tmp_path / '00', tmp_path / '10')
-    assert 'ahead in 1 of 1' in verdict(one) and tables.summary_table(one).rows[0][3] == '1 (seed 0)'
+    assert 'one seed each.' in verdict(one) and tables.summary_table(one).rows[0][3] == '1 (seed 0)'
     close, _ = groups_of(tmp_path / '10', tmp_path / '20')
-    assert 'One seed each: so small a difference can be chance.' in verdict(close)
+    assert 'one seed each. So small a difference can be chance.' in verdict(close)
     assert verdict([]) == 'No run has a score yet.'
 
 

@@ -181,13 +181,13 @@ def test_command_line_and_exit_statuses(world, tmp_path):
     folder, _, _ = world
     done = command(folder, f'--output={tmp_path / "out"}', '--images=0')
     assert done.returncode == 0, done.stderr
-    assert '6 run(s) in 2 group(s)' in done.stdout and str(tmp_path / 'out/index.html') in done.stdout
+    assert '6 runs in 2 groups' in done.stdout and str(tmp_path / 'out/index.html') in done.stdout
     bad, _ = make(folder / 'bad', 's4mc')
     rows = (bad / 'metrics.jsonl').read_text().splitlines()
     (bad / 'metrics.jsonl').write_text('\n'.join([rows[0], '{"step": 1', *rows[1:]]) + '\n')
     done = command(folder, f'--output={tmp_path / "out"}', '--images=0')
     assert done.returncode == 1 and f'left out: {bad}/metrics.jsonl, line 2' in done.stderr
-    assert '6 run(s)' in done.stdout and f'{bad}/metrics.jsonl, line 2' in (tmp_path / 'out/index.html').read_text()
+    assert '6 runs' in done.stdout and f'{bad}/metrics.jsonl, line 2' in (tmp_path / 'out/index.html').read_text()
     for arguments, message in (((bad, '--output=out'), 'line 2'), ((folder,), '--output is missing'),
                                (('--output=out',), 'no folder'),
                                ((folder, '--output=out', '--images=-1'), '--images=-1'),

@@ -24,10 +24,14 @@ def test_the_half_life_is_at_most_a_tenth_of_the_run():
     assert longest_decay(0.996, 200, 0.0) == 0.996
 
 
-@pytest.mark.parametrize(('kept', 'completed', 'said'), [(0.04, 5, True), (0.04, 0, False), (0.2, 5, False),
-                                                         (None, 5, False)])
-def test_few_kept_pixels_are_warned_about(kept, completed, said):
-    config = tiny.config('fixmatch')
+@pytest.mark.parametrize(('kept', 'completed', 'warmup', 'said'), [
+    (0.04, 100, 0, False), (0.04, 300, 0, False), (0.04, 375, 0, False),
+    (0.04, 474, 0, False),  # a part of what was logged lies before a quarter of the run
+    (0.04, 475, 0, True), (0.04, 500, 0, True),
+    (0.04, 500, 401, False), (0.04, 600, 401, True),
+    (0.2, 500, 0, False), (None, 500, 0, False), (0.04, 1500, 1500, True)])
+def test_few_kept_pixels_are_warned_about_once_the_network_is_no_beginner(kept, completed, warmup, said):
+    config = tiny.config('fixmatch', total_steps=1500, log__every=100, optimizer__warmup_steps=warmup)
     line = advice.few_kept(config, completed, kept)
     assert bool(line) == said
     if said:
@@ -35,8 +39,8 @@ def test_few_kept_pixels_are_warned_about(kept, completed, said):
 
 
 def test_no_warning_where_tau_decides_nothing():
-    assert advice.few_kept(tiny.config('supervised'), 5, 0.0) is None
-    assert advice.few_kept(tiny.config('s4mc'), 5, 0.0) is None
+    assert advice.few_kept(tiny.config('supervised'), 1000, 0.0) is None
+    assert advice.few_kept(tiny.config('s4mc'), 1000, 0.0) is None
 
 
 def test_the_better_of_student_and_teacher_predicts(tmp_path, tmp_path_factory):

@@ -8,7 +8,7 @@ import tiny
 import tiny_network
 
 from s4mim_jax.parallel import make_mesh
-from s4mim_jax.training import create_state, make_train_step
+from s4mim_jax.training import Length, create_state, make_train_step
 from s4mim_jax.views.randomness import StepRandomness
 
 
@@ -200,3 +200,24 @@ def test_seeds_share_one_program_and_draw_differently(small):
         images.append(np.asarray(jax.random.key_data(keys)))
     assert texts[0] == texts[1]
     assert (images[0] != images[1]).any()
+
+
+@pytest.mark.parametrize('partition', ['jit', 'shard_map'])
+def test_one_program_serves_any_length(small, partition):
+    """An open length gives what the config's own gives, and may change under way without another compilation."""
+    settings = dict(optimizer__schedule='cosine', optimizer__warmup_steps=2, partition=partition,
+                    method__teacher__half_life=0.1)
+    config = small('fixmatch_ema', **settings)
+    mesh = make_mesh(config)
+    states, _ = run(config, mesh)
+    step = make_train_step(config, tiny.CLASSES, mesh, open_length=True)
+    state, opened = create_state(config, tiny.CLASSES, mesh), []
+    length = Length(*(jnp.int32(n) for n in (config.total_steps, config.optimizer.warmup_steps)))
+    for number in range(STEPS):
+        state, _ = step(state, tiny.batch(config, number), length)
+        opened.append(jax.device_get(state))
+    same_training(states, [states[0], *opened])
+    flat = lambda tree: np.concatenate([leaf.ravel() for leaf in leaves(tree.params)])
+    moved = [np.linalg.norm(flat(step(state, tiny.batch(config), Length(jnp.int32(total), jnp.int32(0)))[0])
+                            - flat(state)) for total in (STEPS + 1, 100)]
+    assert step._cache_size() == 1 and 0 < moved[0] < 0.2 * moved[1]  # the end of a cosine, and its beginning
