@@ -23,7 +23,7 @@ LOOKED_AT = 60  # masks whose shares and objects are counted, 12 images whose pi
 class Fingerprint:
     """Attributes:
       name, dir: of the dataset. classes: C names.
-      labelled, unlabelled: training images with a mask in use and without. val, test: images; 0 = none.
+      labelled, unlabelled: training images with a mask in use and without. val, test: images that are scored; 0 = none.
       held_out: val images that were taken from the labelled ones, because there was no val.
       size: median (height, width). sizes: how many different ones. aspects: width / height, 10th and 90th percentile.
       pixels: channels, range, statistics. label_map: of masks that hold 0 and 255, else None.
@@ -97,13 +97,19 @@ def take(config) -> Fingerprint:
     return Fingerprint(
         name=source.name, dir=str(Path(source.dir).resolve()), classes=source.classes, labelled=len(split.labeled),
         unlabelled=sum(sample.image not in labelled for sample in split.unlabeled),
-        val=len(source.splits['val']), test=len(source.splits.get('test', ())),
+        val=len(source.splits['val']), test=scored_test(source),
         held_out=0 if own_val else len(source.splits['val']),
         size=(int(np.median(heights)), int(np.median(widths))), sizes=len(set(zip(heights.tolist(), widths.tolist()))),
         aspects=tuple(np.percentile(widths / heights, (10, 90)).round(3).tolist()), pixels=form,
         label_map=config.data.label_map, shares=shares, objects=objects, platform=jax.devices()[0].platform,
         devices=jax.device_count(), memory=int(memory.device_bytes() or 0), cores=len(os.sched_getaffinity(0)),
         weights=weights_at_hand(Path(source.dir)))
+
+
+def scored_test(source) -> int:
+    """Images of a test split that can be scored: with a mask each, and not those of val under another name."""
+    samples = source.splits.get('test', ())
+    return len(samples) if all(sample.mask for sample in samples) and samples != source.splits['val'] else 0
 
 
 def _spaced(samples, count: int) -> list:

@@ -25,7 +25,7 @@ class World:
     """A machine with a clock of its own: everything takes `load(now)` times what it takes when nothing else runs."""
 
     def __init__(self, load, ratio=1.85):
-        self.now, self.load, self.ratio, self.runs, self.trained = 0.0, load, ratio, {}, []
+        self.now, self.load, self.ratio, self.runs, self.trained, self.scored = 0.0, load, ratio, {}, [], []
 
     def monotonic(self):
         return self.now
@@ -55,6 +55,7 @@ class World:
                 before = self.now
                 self.spend(EVALUATION)
                 evaluations.append(self.now - before)
+                self.scored.append((workdir.name, update))
         self.runs[workdir.name] = update
         workdir.mkdir(exist_ok=True)
         (workdir / 'cost.json').write_text(json.dumps({
@@ -133,6 +134,8 @@ def test_a_load_that_comes_and_goes(fit, period, factor):
     assert world.runs['labelled_only'] == state['labelled_only_steps']
     assert world.runs.get('fixmatch_ema', 0) == state['method_steps']
     assert (state['method'] == 'supervised') == (state['method_steps'] == 0)
+    times = [sum(run == name for run, _ in world.scored) for name in world.runs]
+    assert max(times) <= 9  # four, and four more where it goes on
 
 
 def test_where_no_method_fits_any_more_all_the_time_is_for_the_labelled_images(fit):
