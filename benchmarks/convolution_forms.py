@@ -3,13 +3,15 @@
     python benchmarks/convolution_forms.py [--as_it_comes] [--rounds=5] [--output=FILE.json]
 
 Forms of a 3x3 convolution: XLA's own; one product over image columns (all taps side by side); a product a tap. Forms of
-the kernel gradient of a 1x1 convolution: over four axes, and with all pixels as one axis. PyTorch has one thread: pin
-the command to one core. Forms take turns; figures are processor time over that of the faster memory format of PyTorch,
-medians. XLA's flag is that of the command lines (`config/xla_flags.py`), with --as_it_comes none. Needs PyTorch.
+a first convolution, with stride: XLA's own; pixels folded into channels. Forms of the kernel gradient of a 1x1
+convolution: over four axes, and with all pixels as one axis. PyTorch has one thread: pin the command to one core. Forms
+take turns; figures are processor time over that of the faster memory format of PyTorch, medians. With XLA's flag of
+`config/xla_flags.py`, with --as_it_comes without it. Needs PyTorch.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -24,6 +26,9 @@ SPATIAL = {'stage 1, ResNet-50': ((4, 41, 41, 64), 64, 1, 1), 'stage 2': ((4, 21
            'stage 3': ((4, 11, 11, 256), 256, 1, 1), 'stage 4, dilated': ((4, 11, 11, 512), 512, 1, 2),
            'decoder': ((4, 41, 41, 304), 256, 1, 1), 'strided': ((4, 41, 41, 128), 128, 2, 1),
            'stage 1, shapes': ((16, 24, 24, 32), 32, 1, 1), 'decoder, camvid': ((16, 32, 40, 88), 64, 1, 1)}
+# the same with the side of the kernel, of first convolutions; their input needs no gradient
+STEMS = {'stem 7x7, shapes': ((16, 96, 96, 3), 32, 7, 2, 1), 'stem 7x7, shapes_start': ((16, 64, 64, 3), 16, 7, 2, 1),
+         'stem 3x3, ResNet-50': ((4, 161, 161, 3), 64, 3, 2, 1), 'stem 3x3, camvid': ((16, 128, 160, 3), 32, 3, 2, 1)}
 POINTWISE = {'narrow': ((8, 64, 80, 96), 24), 'expanding': ((8, 64, 80, 16), 96),
              'many channels': ((8, 8, 10, 960), 160), 'bottleneck': ((4, 41, 41, 256), 64)}
 
@@ -54,6 +59,16 @@ def spatial_forms(stride: int, dilation: int) -> dict:
         'kernel, columns': lambda x, k, g: flat(columns(x, g)).T @ flat(g),
         'kernel, taps': lambda x, k, g: jnp.stack([flat(seen).T @ flat(g) for seen in windows(x, g.shape[1:3])]),
     }
+
+
+def stem_forms(stride: int) -> dict:
+    import jax
+
+    from s4mim_jax.models.conv import convolve
+    forward = {form: lambda x, k, form=form: convolve(x, k, stride=stride, form=form) for form in ('xla', 'folded')}
+    return {'forward, XLA': lambda x, k, g: forward['xla'](x, k),
+            'forward, folded': lambda x, k, g: forward['folded'](x, k),
+            'kernel, XLA': lambda x, k, g: jax.vjp(lambda k: forward['xla'](x, k), k)[1](g)[0]}
 
 
 def pointwise_forms() -> dict:
@@ -107,16 +122,18 @@ def measure(shape, outputs: int, size: int, stride: int, dilation: int, forms: d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--as_it_comes', action='store_true', help='without the flag of the command lines')
+    parser.add_argument('--as_it_comes', action='store_true', help='without the flag')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--output', type=Path)
     arguments = parser.parse_args()
-    flag = None if arguments.as_it_comes else xla_flags.for_cpu()
+    os.environ[xla_flags.SWITCH] = 'off' if arguments.as_it_comes else 'on'
+    flag = xla_flags.for_cpu()
     import torch
     from provenance import command, device
     torch.set_num_threads(1)
     rows = []
     cases = [(name, (*case[:2], 3, *case[2:]), spatial_forms(*case[2:])) for name, case in SPATIAL.items()]
+    cases += [(name, case, stem_forms(case[3])) for name, case in STEMS.items()]
     cases += [(name, (*case, 1, 1, 1), pointwise_forms()) for name, case in POINTWISE.items()]
     for name, case, forms in cases:
         rows.append({'case': name, 'input': list(case[0]), 'outputs': case[1], 'kernel': case[2], 'stride': case[3],

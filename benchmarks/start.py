@@ -1,12 +1,14 @@
-"""Time to the first step of a run, of its first start and of its second, which finds the compiled programs.
+"""Time to the first step of a run and to a prediction, of the first start and of the second, which finds the programs.
 
     python benchmarks/start.py [--config=configs/shapes.py:fixmatch] [--set KEY=VALUE ...] [--output=FILE.json]
 
 Starts `s4mim_jax.train` in a folder of its own with an empty compilation cache, stops it after its first step by
 SIGTERM, as a machine that goes away would, and starts the same command again, which goes on from the checkpoint.
 A third start, in another run folder beside, begins from nothing with the same compiled programs. The clock runs from
-the start of the process to the line of its first step. The data must be there: drawing or fetching it is no part of
-a start; what is remembered of its check is.
+the start of the process to the line of its first step. Then `s4mim_jax.predict` segments one image of 120 x 160 with
+that run, twice; its clock runs to the end of the process. `processor` is user and system time, which other work on the
+machine changes least, `peak_mib` the highest memory, both until then (Linux). The data must be there: drawing or
+fetching it is no part of a start; what is remembered of its check is.
 """
 
 import argparse
@@ -58,6 +60,7 @@ def start(flags: list[str], record: Path, environment: dict) -> dict:
             marks.setdefault(next((name for name in ('compiling', 'compiled', 'step ') if line.startswith(name)), ''),
                              time.time())
             if line.startswith('step '):
+                used = usage(process.pid)
                 process.send_signal(signal.SIGTERM)
                 break
         process.stdout.read()
@@ -66,7 +69,32 @@ def start(flags: list[str], record: Path, environment: dict) -> dict:
         print(errors[-2000:], file=sys.stderr)
         sys.exit(f'error: the run ended with status {process.returncode} '
                  + ('after' if 'step ' in marks else 'before') + ' its first step')
-    return summary(began, marks, json.loads(record.read_text()))
+    return summary(began, marks, json.loads(record.read_text())) | used
+
+
+def usage(process: int) -> dict:
+    """Processor seconds and highest memory of a process so far; {} without /proc."""
+    try:
+        fields = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()
+        status = Path(f'/proc/{process}/status').read_text()
+    except OSError:
+        return {}
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith('VmHWM'))
+    return {'processor': (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK'), 'peak_mib': peak / 2 ** 10}
+
+
+def predict(workdir: Path, image: Path, environment: dict) -> dict:
+    """Seconds of one prediction from the shell, from the start of the process to its end, and what it used."""
+    began = time.time()
+    command = [sys.executable, '-m', 's4mim_jax.predict', f'--workdir={workdir}', f'--output={workdir}_out',
+               '--checkpoint=latest', str(image)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f'error: {" ".join(command)} ended with status {process.returncode}')
+    return {'seconds': time.time() - began, 'processor': used.ru_utime + used.ru_stime,
+            'peak_mib': used.ru_maxrss / 2 ** 10}
 
 
 def summary(began: float, marks: dict, seen: list) -> dict:
@@ -98,6 +126,10 @@ def main() -> None:
                  *(f'--config.{text}' for text in arguments.set)]
         starts = {name: start([*flags, f'--workdir={folder}/{run}'], Path(folder) / 'events.json', environment)
                   for name, run in (('first', 'run'), ('second', 'run'), ('other folder', 'other'))}
+        from PIL import Image
+        image = Path(folder) / 'image.png'
+        Image.effect_noise((160, 120), 80).convert('RGB').save(image)
+        predictions = {name: predict(Path(folder) / 'run', image, environment) for name in ('first', 'second')}
     ratios = {name: row['first_step'] / starts['first']['first_step'] for name, row in starts.items()}
     print(f'{"start":<14}' + ''.join(f'{key:>14}' for key in starts['first']))
     for name, row in starts.items():
@@ -105,11 +137,14 @@ def main() -> None:
                                       for value in row.values()))
     print(f'to its first step the second start takes {ratios["second"]:.2f} of the time of the first, one in another '
           f'folder {ratios["other folder"]:.2f}')
+    for name, row in predictions.items():
+        print(f'{name} prediction: ' + ', '.join(f'{key} {value:.1f}' for key, value in row.items()))
     if arguments.output:
         from provenance import command, device  # imports JAX: not while a run is timed
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps({
-            'command': command(__file__, sys.argv[1:]), **device(), 'unit': 's', 'starts': starts, 'ratios': ratios},
+            'command': command(__file__, sys.argv[1:]), **device(), 'unit': 's', 'starts': starts, 'ratios': ratios,
+            'predictions': predictions},
             indent=1) + '\n')
 
 

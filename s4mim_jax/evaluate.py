@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from s4mim_jax.config import command_line, xla_flags
+from s4mim_jax.config import allocator, command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import processes
@@ -23,6 +23,7 @@ def main(positional, config_file, overrides) -> int:
     command_line.refuse_config(config_file, 'evaluate')
     if not values.workdir:
         raise InputError('--workdir is missing; name the folder of the run')
+    allocator.keep_memory()
     xla_flags.for_cpu()
     processes.initialize(values.workdir)
     command_line.compilation_cache(values.workdir)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax.config import command_line, xla_flags
+from s4mim_jax.config import allocator, command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 
 
@@ -24,6 +24,7 @@ def main(positional, config_file, overrides) -> int:
     if not values.output:
         raise InputError('--output is missing; name the folder to write to')
     from s4mim_jax.fitting.pipeline import Stopped
+    allocator.keep_memory()
     xla_flags.for_cpu()
     try:
         _fit(positional[0], values.output, values.minutes, overrides, values.plan_only)

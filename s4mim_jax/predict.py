@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from s4mim_jax.config import command_line, xla_flags
+from s4mim_jax.config import allocator, command_line, xla_flags
 from s4mim_jax.config.errors import InputError, unforeseen
 from s4mim_jax.config.labels import IGNORE
 from s4mim_jax.data.files.images import decode_image
@@ -54,6 +54,7 @@ def main(positional, config_file, overrides) -> int:
     else:
         found = find_images(positional, output, left)
         found = found, name_results(found, output)
+    allocator.keep_memory()
     xla_flags.for_cpu()
     command_line.compilation_cache(values.workdir)
     predictor = load(values.workdir, values.checkpoint, values.weights, overrides)

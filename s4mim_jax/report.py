@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from s4mim_jax.config import command_line, xla_flags
+from s4mim_jax.config import allocator, command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 
 
@@ -86,6 +86,7 @@ def make_report(folders: Sequence[str], output: str, images: int = 6,
 
 def _predictions(groups, images, overrides):
     from s4mim_jax.reporting import mosaic, page, predictions
+    allocator.keep_memory()
     xla_flags.for_cpu()
     command_line.compilation_cache(str(groups[0].first.path))
     galleries, notes = predictions.predict(groups, images, overrides, say=lambda line: print(line, flush=True))

@@ -5,7 +5,7 @@ python -m s4mim_jax.train --config=configs/camvid.py:unimatch,split=1_16 --workd
 
 from absl import flags
 
-from s4mim_jax.config import command_line, xla_flags
+from s4mim_jax.config import allocator, command_line, xla_flags
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.config.validation import validate
 from s4mim_jax.parallel import processes
@@ -21,6 +21,7 @@ def main(positional, config_file, overrides) -> int:
         raise InputError('--workdir is missing; name the folder of the run')
     config = command_line.load_config(config_file, overrides)
     validate(config)
+    allocator.keep_memory()
     xla_flags.for_cpu()
     processes.initialize(WORKDIR.value)
     command_line.compilation_cache(WORKDIR.value)

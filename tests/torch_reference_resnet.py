@@ -138,8 +138,16 @@ class DeepLabV3Plus(nn.Module):
         self.fuse = layers((low_width + width, width, 3, 1), (width, width, 3, 1))
         self.classifier = nn.Conv2d(width, classes, 1)
 
-    def forward(self, images):
-        low, high = self.backbone(images)
+    def encode(self, images):
+        """The backbone's maps, of stride 4 and of its output stride."""
+        return self.backbone(images)
+
+    def decode(self, maps, size):
+        """Logits of `size` (height, width)."""
+        low, high = maps
         high = F.interpolate(self.head(high), low.shape[2:], mode='bilinear', align_corners=True)
         x = self.classifier(self.fuse(torch.cat([self.reduce(low), high], 1)))
-        return F.interpolate(x, images.shape[2:], mode='bilinear', align_corners=True)
+        return F.interpolate(x, size, mode='bilinear', align_corners=True)
+
+    def forward(self, images):
+        return self.decode(self.encode(images), images.shape[2:])

@@ -1,10 +1,10 @@
-"""XLA's own flags for programs of the processor, set before JAX compiles for it.
+"""A flag of XLA's for programs of the processor, for those who ask for it by S4MIM_XLA_FLAGS=on.
 
 XLA:CPU of these versions hands products and convolutions to a library (YNN) that is slower for some shapes than the
-code it had before; a flag takes the work back. docs/performance.md tells what that gives and where it does not.
-S4MIM_XLA_FLAGS=off leaves XLA as it comes. XLA ends the process when it meets a flag that it does not know, and it
-reads every flag of the environment, so a child process tries the flag once for each version of jaxlib and its answer
-is kept. Needs no JAX: it has to come before.
+code it had before; the flag takes the work back. It was on by default until whole steps were measured: every one is
+slower with it (docs/performance.md), though single operations on large maps gain. XLA ends the process when it meets a
+flag that it does not know, and it reads every flag of the environment, so a child process tries the flag once for each
+version of jaxlib and its answer is kept. Needs no JAX: it has to come before.
 """
 
 import contextlib
@@ -33,18 +33,19 @@ assert bool(jnp.isfinite(found).all())
 
 
 def for_cpu() -> str | None:
-    """Adds the measured flag to XLA_FLAGS where this process's programs are for the processor.
+    """Adds the flag to XLA_FLAGS where it is asked for and this process's programs are for the processor.
 
     Every command line that trains or predicts calls it; from Python call it before JAX is first used. It does nothing
-    where JAX may find an accelerator, where XLA_FLAGS names the flag already, whatever its value, and where a trial
-    with the installed XLA fails. Set JAX_PLATFORMS=cpu to have it beside an installed accelerator.
+    without S4MIM_XLA_FLAGS=on, where JAX may find an accelerator, where XLA_FLAGS names the flag already, whatever its
+    value, and where a trial with the installed XLA fails. Set JAX_PLATFORMS=cpu to have it beside an installed
+    accelerator.
 
     Returns:
       the flag if it was added, else None.
     """
     flag = MEASURED.get('.'.join(_jaxlib().split('.')[:2]))
     given = os.environ.get('XLA_FLAGS', '')
-    if os.environ.get(SWITCH) == 'off' or flag is None or platform.machine() not in PROCESSORS or not _only_cpu():
+    if os.environ.get(SWITCH) != 'on' or flag is None or platform.machine() not in PROCESSORS or not only_cpu():
         return None
     name = flag.partition('=')[0]
     if any(word.partition('=')[0] == name for word in given.split()) or not _known(flag):
@@ -53,7 +54,7 @@ def for_cpu() -> str | None:
     return flag
 
 
-def _only_cpu() -> bool:
+def only_cpu() -> bool:
     """Whether JAX will run on the processor, without asking it: asking would start it."""
     asked = os.environ.get('JAX_PLATFORMS', '')
     if asked:

@@ -3,17 +3,34 @@
 TensorFlow would otherwise take the memory of the devices that JAX trains on.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from s4mim_jax.config.errors import InputError
+
+
+@contextlib.contextmanager
+def without_keras() -> Iterator[None]:
+    """While it lasts, Keras cannot be imported: TensorFlow ends its own import with it if it can, and it brings
+    Matplotlib, which no pipeline uses. Who asks for `tf.keras` afterwards gets it."""
+    if 'keras' in sys.modules:
+        yield
+        return
+    sys.modules['keras'] = None
+    try:
+        yield
+    finally:
+        del sys.modules['keras']
 
 # Its start-up notices are about kernels that a pipeline does not run; errors still show.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 try:
-    import tensorflow as tf
+    with without_keras():
+        import tensorflow as tf
 except ModuleNotFoundError as error:
     if error.name != 'tensorflow':
         raise

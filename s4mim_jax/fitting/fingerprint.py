@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from s4mim_jax import data
 from s4mim_jax.config.labels import IGNORE
+from s4mim_jax.data.classes import read_classes
+from s4mim_jax.data.files.text import read_lines
 from s4mim_jax.data.samples import read_label
 from s4mim_jax.fitting.pixels import PixelSettings, pixel_settings
 from s4mim_jax.fitting.weights import Weights, weights_at_hand
@@ -23,7 +25,7 @@ LOOKED_AT = 60  # masks whose shares and objects are counted, 12 images whose pi
 class Fingerprint:
     """Attributes:
       name, dir: of the dataset. classes: C names.
-      labelled, unlabelled: training images with a mask in use and without. val, test: images; 0 = none.
+      labelled, unlabelled: training images with a mask in use and without. val, test: images that are scored; 0 = none.
       held_out: val images that were taken from the labelled ones, because there was no val.
       size: median (height, width). sizes: how many different ones. aspects: width / height, 10th and 90th percentile.
       pixels: channels, range, statistics. label_map: of masks that hold 0 and 255, else None.
@@ -97,7 +99,7 @@ def take(config) -> Fingerprint:
     return Fingerprint(
         name=source.name, dir=str(Path(source.dir).resolve()), classes=source.classes, labelled=len(split.labeled),
         unlabelled=sum(sample.image not in labelled for sample in split.unlabeled),
-        val=len(source.splits['val']), test=len(source.splits.get('test', ())),
+        val=len(source.splits['val']), test=scored_test(source),
         held_out=0 if own_val else len(source.splits['val']),
         size=(int(np.median(heights)), int(np.median(widths))), sizes=len(set(zip(heights.tolist(), widths.tolist()))),
         aspects=tuple(np.percentile(widths / heights, (10, 90)).round(3).tolist()), pixels=form,
@@ -106,17 +108,24 @@ def take(config) -> Fingerprint:
         weights=weights_at_hand(Path(source.dir)))
 
 
+def scored_test(source) -> int:
+    """Images of a test split that can be scored: with a mask each, and not those of val under another name."""
+    samples = source.splits.get('test', ())
+    return len(samples) if all(sample.mask for sample in samples) and samples != source.splits['val'] else 0
+
+
 def _spaced(samples, count: int) -> list:
     return [samples[i * len(samples) // min(count, len(samples))] for i in range(min(count, len(samples)))]
 
 
 def _label_map(config) -> str | None:
-    """'0:0,255:1' where a folder without classes.txt has masks of 0 and 255 alone: then 255 is a class."""
+    """'0:0,255:1' where a folder has masks of 0 and 255 alone, and no classes.txt that names more or a void."""
     if config.label_map or config.name != 'folder' or not config.dir:
         return config.label_map
     folder = Path(config.dir)
     masks = sorted((folder / 'masks').rglob('*.png')) if (folder / 'masks').is_dir() else []
-    if not masks or (folder / 'classes.txt').is_file():
+    listed = folder / 'classes.txt'
+    if not masks or listed.is_file() and not _two_classes(listed):
         return None
     values = set()
     for path in _spaced(masks, MASKS):
@@ -124,6 +133,12 @@ def _label_map(config) -> str | None:
         if not values <= {0, IGNORE}:
             return None
     return '0:0,255:1' if values == {0, IGNORE} else None
+
+
+def _two_classes(listed: Path) -> bool:
+    """Whether a classes.txt names two classes and nothing that is ignored."""
+    void = any(line.split()[:1] == [str(IGNORE)] for line in read_lines(listed))
+    return not void and len(read_classes(listed)[0]) == 2
 
 
 def _gray_values(path: Path) -> set[int]:

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 from s4mim_jax.fitting import rules
 from s4mim_jax.fitting.fingerprint import Fingerprint
-from s4mim_jax.fitting.pacing import EVALUATIONS
+from s4mim_jax.fitting.pacing import EVALUATIONS, FEWEST
 from s4mim_jax.fitting.proposal import Proposal
 from s4mim_jax.fitting.timing import Timing
 
 DRAWN = 200  # unlabelled images that are predicted at most; `predict --pseudo_labels` does the rest
 FORWARD = 1 / 3  # of an update's time: a backward pass costs about twice a forward one
-FEWEST = 20  # updates of a training, however short the time is
 SLIDING = 2.25  # windows that overlap by a third see a pixel so often
 
 
@@ -123,7 +122,8 @@ def images_of(found: Fingerprint) -> Images:
 
 
 def _why(timing: Timing, seconds: float) -> str:
-    return f'{timing.step:.2f} s an update of labelled-only training, {seconds / 60:.0f} minutes; follows the clock'
+    minutes = max(seconds, 0) / 60
+    return f'{timing.step:.2f} s an update of labelled-only training, {minutes:.0f} minutes; follows the clock'
 
 
 def rhythm(proposal: Proposal, steps: int) -> None:

@@ -31,10 +31,10 @@ def score(output: Path, state: dict, say) -> None:
 def has_test(workdir: Path) -> bool:
     """Whether the dataset of a run has a test split with a mask for every image."""
     from s4mim_jax import data
+    from s4mim_jax.fitting.fingerprint import scored_test
     from s4mim_jax.runs.run_folder import read_config
     source = data.open_source(read_config(workdir).data)
-    samples = source.splits.get('test')
-    return bool(samples) and all(s.mask for s in samples) and samples != source.splits.get('val')
+    return bool(scored_test(source))
 
 
 def predict(output: Path, state: dict, say) -> None:

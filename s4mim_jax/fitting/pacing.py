@@ -9,10 +9,10 @@ import statistics
 import time
 from collections.abc import Callable
 
-LOOKS = 3  # stretches of training whose median tells an update's time: a hiccup in one of them is none
-SETTLED = 1.25  # ratio of the latest stretch to that median within which the new pace is believed at once
+LOOKS = 3  # stretches of training whose median tells an update's time now: a hiccup in one of them is none
 LATE, EARLY = 0.05, 0.1  # shares of the training's time by which the end may be off before it is planned anew
-LENGTHEN_UNTIL = 0.5  # of the updates: later the rate has fallen far, and more updates would raise it again
+LENGTHEN_UNTIL = 0.8  # of the updates: later too few would be left in which the rate, raised again, falls to its end
+FEWEST = 20  # updates of a training, however short the time is
 SHORTEST_END = 0.02  # of the updates so far: at least so many more bring the schedule to its end
 EVALUATIONS = 4  # of a whole training, see `lengths.rhythm`
 
@@ -28,7 +28,8 @@ class Pace:
         clock: seconds, monotonic.
 
     Attributes:
-      completed, step, evaluation: updates, and seconds as seen last. seen: whether they were.
+      completed, evaluation: updates, and seconds as seen last. step: seconds of an update, expected from now on: the
+        mean of what it takes now and of what it took so far, for loads come and go. seen: whether any was.
     """
 
     def __init__(self, deadline: float, total: int, most: int, *, step: float, evaluation: float = 0.0,
@@ -37,7 +38,7 @@ class Pace:
         self.budget = max(deadline - after - self.clock(), 0.0)
         self.expected, self.after, self.seen = step, after, False
         self.evaluation, self.step, self.completed = evaluation, step, 0
-        self.total, self._stretches, self._unsettled = total, [], 0
+        self.total, self._stretches, self._last, self._spent, self._made = total, [], None, 0.0, 0
 
     def __call__(self, completed: int, stretch: float | None, evaluation: float | None) -> int | None:
         """Another number of updates in all, or None where the plan is good enough; the caller sets `total` to it.
@@ -48,16 +49,20 @@ class Pace:
         """
         if stretch is None:
             return None
-        self._stretches = [*self._stretches[1 - LOOKS:], stretch]
-        self.completed, self.seen, self.step = completed, True, statistics.median(self._stretches)
-        slower = max(self.step / self.expected, 1.0)
-        self.evaluation = evaluation or self.evaluation
-        settled = 1 / SETTLED < stretch / self.step < SETTLED
-        self._unsettled = 0 if settled else self._unsettled + 1
-        if len(self._stretches) < LOOKS or 0 < self._unsettled < LOOKS:  # it is still changing
+        if self._last is not None:  # of the first one it is not known how many updates it had
+            self._spent += stretch * (completed - self._last)
+            self._made += completed - self._last
+        self._last, self._stretches = completed, [*self._stretches[1 - LOOKS:], stretch]
+        now = statistics.median(self._stretches)
+        self.step = (now + self._spent / self._made) / 2 if self._made else now
+        self.completed, self.seen, self.evaluation = completed, True, evaluation or self.evaluation
+        if len(self._stretches) < LOOKS:
             return None
-        left = self.deadline - self.clock() - slower * self.after
-        return new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
+        left = self.deadline - self.clock() - max(self.step / self.expected, 1.0) * self.after
+        length = new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
+        if length is not None:  # three further looks before the next plan
+            self._stretches = []
+        return length
 
 
 def needed(updates: int, total: int, step: float, evaluation: float) -> float:
@@ -77,7 +82,7 @@ def new_length(completed: int, total: int, step: float, evaluation: float, left:
     rest = needed(total - completed, total, step, evaluation)
     if rest > left + late * budget:
         updates = _updates_in(left, completed, total, step, evaluation)
-        length = max(completed + updates, shortest(completed))
+        length = max(completed + updates, shortest(completed), min(FEWEST, total))
         return length if length < total else None
     if completed <= LENGTHEN_UNTIL * total and total < most and rest < left - EARLY * budget:
         length = min(completed + _updates_in(left, completed, total, step, evaluation), most)

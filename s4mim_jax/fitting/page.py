@@ -35,7 +35,7 @@ def write(output: Path, state: dict) -> Path:
         page.Section('Scores', [scores]),
         page.Section('Predictions', pictures=mosaic.gallery_pictures(galleries), notes=problems),
         page.Section('What to do next', notes=[
-            'Correct the pseudo-labels at the top of that page, put them beside your masks, and fit again.'] if
+            'Correct the pseudo-labels that are least certain, put them beside your masks, and fit again.'] if
             (output / correct).is_file() else [],
             links=[('Pseudo-labels of the unlabelled images, least certain first', correct)] if
             (output / correct).is_file() else [], commands=commands(output, state)),

@@ -93,7 +93,8 @@ def first_plan(folder: Path, output: Path, minutes: float, overrides, say) -> di
     say(f'written to {path}: edit it, or pass it to train --config={path}\n')
     state = {'folder': str(folder.resolve()), 'minutes': 0.0, 'proposed': proposed, 'method': proposal.method,
              'labelled_only_steps': steps, 'method_steps': steps if 'total_steps' in dict(proposal.user) else 0,
-             'decided': False, 'warmup_steps': {}, 'planned_anew': [], 'own': [list(pair) for pair in proposal.user],
+             'decided': False, 'warmup_steps': {}, 'every': {}, 'planned_anew': [],
+             'own': [list(pair) for pair in proposal.user],
              'machine': lengths.machine_of(proposal, timing)._asdict(), 'step_seconds': timing.step,
              'images': lengths.images_of(proposal.found)._asdict(),
              'reasons': [list(map(str, s)) for s in proposal.settings] + [[k, t, 'yours'] for k, t in proposal.user],
@@ -149,7 +150,7 @@ def train(output: Path, state: dict, method: str, end: float, say) -> None:
         if total is None:
             return None
         pace = plan_anew(output, state, name, pace, total, end, say)
-        return _rhythm(state, pace.total)
+        return _rhythm(state, name, pace.total)
 
     say(f'\n{name}: {config.total_steps} updates')
     status = run_training(config, output / name, keep_pace if pace else None)
@@ -161,9 +162,14 @@ def train(output: Path, state: dict, method: str, end: float, say) -> None:
         state['machine'] = Machine(**state['machine']).now(step, cost['evaluation_seconds'])._asdict()
 
 
-def _rhythm(state: dict, steps: int) -> dict[str, int]:
-    """Keys of a training of so many updates, those left out that the user has set."""
-    found = {'total_steps': steps, **lengths.every(steps)}
+def _rhythm(state: dict, name: str, steps: int) -> dict[str, int]:
+    """Keys of a training of so many updates, those left out that the user has set.
+
+    Planned anew it is never scored more often than before: a score may cost as much as a hundred updates.
+    """
+    found = lengths.every(steps)
+    state['every'][name] = max(state['every'].get(name, 0), found['eval.every'])
+    found |= {'total_steps': steps, 'eval.every': state['every'][name], 'checkpoint.every': state['every'][name]}
     return {key: value for key, value in found.items() if key not in dict(state['own'])}
 
 
@@ -173,7 +179,7 @@ def _config(output: Path, state: dict, name: str, method: str):
     steps = state[_key(name)]
     # The warm-up stays that of the first plan: a longer run does not go back into it.
     warmup = state['warmup_steps'].setdefault(name, steps // 20)
-    overrides = [(key, str(value)) for key, value in _rhythm(state, steps).items()]
+    overrides = [(key, str(value)) for key, value in _rhythm(state, name, steps).items()]
     if 'optimizer.warmup_steps' not in dict(state['own']):
         overrides.append(('optimizer.warmup_steps', str(warmup)))
     if name != LABELLED_ONLY:  # begins where the labelled-only training ended

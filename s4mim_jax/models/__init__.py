@@ -53,8 +53,8 @@ def build(model_config, num_classes: int, *, dtype=jnp.float32, axis_name: str |
       dtype: of the computation; parameters, BatchNorm statistics and logits are float32.
       axis_name: mesh axis over which BatchNorm is synchronised inside shard_map; under jit with a
         sharded batch it is synchronised anyway.
-      platform: where it will run ('cpu', 'tpu', 'gpu'), None = where JAX runs by default. Convolutions
-        take the form that is fast there; name it when compiling for a device that is not present.
+      platform: where it will run ('cpu', 'tpu', 'gpu'), None = what the program is built for
+        (`parallel.target`). Convolutions and pooling take the form that is fast there.
 
     Raises:
       InputError: what `validate` refuses: an unknown encoder, decoder, stem, output stride, padding or

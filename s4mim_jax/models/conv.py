@@ -7,16 +7,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from s4mim_jax.models import conv_forms, extent
+from s4mim_jax.models import conv_forms, extent, pool_forms
+from s4mim_jax.parallel import target
 
 # He et al. 2015 with fan_out, as torchvision initialises the convolutions of its encoders.
 BEFORE_NORM = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 # PyTorch's default for a layer whose output no norm rescales: logits start small.
 WITHOUT_NORM = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-FORMS = ('xla', 'pointwise', 'sliced', 'shifted')
+FORMS = ('xla', 'pointwise', 'sliced', 'shifted', 'folded')
 # Below this share of taps inside the map the sliced form won on every map measured on a CPU
 # (benchmarks/convolutions.py): .72 by a quarter. At .87 the two are close; at 1 XLA's own wins.
 SLICED_BELOW = 0.75
+# A 7x7 convolution of stride 2 over three channels takes two thirds of the time when pixels are folded into channels, a
+# 3x3 one more or less time by its size (benchmarks/convolution_forms.py, stems). What lies between was not measured.
+FOLDED_FROM, FOLDED_BELOW = 7, 5
 
 
 def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
@@ -33,7 +37,7 @@ def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tu
 
 
 def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depthwise: bool,
-           around: conv_forms.Around, platform: str) -> str:
+           around: conv_forms.Around, platform: str, channels: int = FOLDED_BELOW) -> str:
     """The fastest form of a convolution: one of FORMS. A pure function of shapes and platform.
 
     On accelerators it is XLA's own convolution, which their compilers know best.
@@ -44,6 +48,8 @@ def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depth
         return 'shifted'
     if kernel == 1:
         return 'pointwise'
+    if kernel >= FOLDED_FROM and stride > 1 and dilation == 1 and channels < FOLDED_BELOW:
+        return 'folded'
     share = conv_forms.tap_share(size, around, kernel, stride, dilation)
     return 'sliced' if dilation > 1 and share < SLICED_BELOW else 'xla'
 
@@ -55,19 +61,21 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     Args:
       x, kernel: of one dtype; kernel [k, k, C, D], or [k, k, 1, C] for a depthwise one (C > 1).
       padding: 'symmetric' or 'same'.
-      form: one of FORMS, None = `choose` for `platform` (None = where JAX runs by default).
+      form: one of FORMS, None = `choose` for `platform` (None = what the program is built for).
     """
     size, depthwise = kernel.shape[0], kernel.shape[2] == 1 and x.shape[-1] > 1
     around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, size, stride, dilation, padding)
     form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around,
-                          platform or jax.default_backend())
+                          platform or target.platform(), x.shape[-1])
     if form == 'pointwise':
         return conv_forms.pointwise(x, kernel, stride)
     if form == 'sliced':
         return conv_forms.sliced(x, kernel, stride, dilation, around)
     if form == 'shifted':
         return conv_forms.shifted(x, kernel, stride, dilation, around)
+    if form == 'folded':
+        return conv_forms.folded(x, kernel, stride, tuple(map(tuple, around)))
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), around, rhs_dilation=(dilation, dilation),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=x.shape[-1] if depthwise else 1)
@@ -103,8 +111,13 @@ class Conv(nn.Module):
         return x
 
 
-def max_pool(x: jax.Array, window: int, stride: int, padding: str) -> jax.Array:
-    """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]; padding never wins."""
-    around = [pads(n, window, stride, 1, padding) for n in x.shape[1:3]]
+def max_pool(x: jax.Array, window: int, stride: int, padding: str, platform: str | None = None) -> jax.Array:
+    """Maximum over window x window: [B, H, W, C] -> [B, H/stride, W/stride, C]; padding never wins.
+
+    On a processor with a gradient of its own, elsewhere XLA's; `platform`: None = what the program is built for.
+    """
+    around = tuple(pads(n, window, stride, 1, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, window, stride, 1, padding, fill=-jnp.inf)
+    if (platform or target.platform()) == 'cpu':
+        return pool_forms.max_pool(x, window, stride, tuple(map(tuple, around)))
     return nn.max_pool(x, (window, window), (stride, stride), around)

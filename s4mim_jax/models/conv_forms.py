@@ -7,8 +7,9 @@ All take x [B, H, W, C], a kernel [k, k, C or 1, D] of the same dtype, and zero 
 - `sliced`: a convolution is one product per tap over the part of the map where the tap reads a pixel
   and not padding. Large dilations leave most taps little to do, or nothing.
 - `shifted`: a depthwise convolution is a sum of shifted copies, each scaled per channel.
+- `folded`: with stride s, s x s pixels of few channels become one of s * s times as many, and the stride is gone.
 
-Two have gradients of their own. Inside shard_map these give each device's share of a kernel's
+Three have gradients of their own. Inside shard_map these give each device's share of a kernel's
 gradient, so a step that uses them needs `check_vma=False` and sums the shares itself.
 """
 
@@ -94,6 +95,38 @@ def sliced(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: 
             part = product(seen, kernel[i, j])
             total += jnp.pad(part, ((0, 0), (top, height - top - tall), (left, width - left - wide), (0, 0)))
     return total
+
+
+def _plain(x, kernel, stride, around):
+    return lax.conv_general_dilated(x, kernel, (stride, stride), around, dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def folded(x: jax.Array, kernel: jax.Array, stride: int, around: Around) -> jax.Array:
+    """Convolution of stride s over few channels as one of stride 1 over s * s times as many; XLA's own gradients."""
+    (b, *sizes, channels), size, s = x.shape, kernel.shape[0], stride
+    taps = -(-size // s)  # of the folded kernel
+    kernel = jnp.pad(kernel, ((0, taps * s - size),) * 2 + ((0, 0),) * 2)
+    kernel = kernel.reshape(taps, s, taps, s, channels, -1).transpose(0, 2, 1, 3, 4, 5)
+    outputs = [output_size(n, pad, size, s, 1) for n, pad in zip(sizes, around)]
+    # As many rows and columns as the folded windows read: some of the padding goes, or zeros come, at the end.
+    read = [(n + taps - 1) * s for n in outputs]
+    pads = [(before, wanted - n - before, 0) for (before, _), n, wanted in zip(around, sizes, read)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
+    x = x.reshape(b, read[0] // s, s, read[1] // s, s, channels).transpose(0, 1, 3, 2, 4, 5)
+    x = x.reshape(b, read[0] // s, read[1] // s, s * s * channels)
+    return _plain(x, kernel.reshape(taps, taps, s * s * channels, -1), 1, ((0, 0), (0, 0)))
+
+
+def _folded_forward(x, kernel, stride, around):
+    return folded(x, kernel, stride, around), (x, kernel)
+
+
+def _folded_backward(stride, around, saved, gradient):
+    return jax.vjp(lambda x, kernel: _plain(x, kernel, stride, around), *saved)[1](gradient)
+
+
+folded.defvjp(_folded_forward, _folded_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))

@@ -84,7 +84,7 @@ class ResNet(nn.Module):
             x = ConvNorm(self.width, kernel, self.style, 2, name='stem1')(x, train)
         maps, reached = {2: x}, 2  # maps: stride -> map
         if self.stem != 'small':
-            x, reached = max_pool(x, 3, 2, self.style.padding), 4
+            x, reached = max_pool(x, 3, 2, self.style.padding, self.style.platform), 4
         make, dilation = block(ResNetBlock, self.style), 1
         for stage, count in enumerate(self.blocks):
             stride, before = (1 if stage == 0 else 2), dilation

@@ -74,7 +74,7 @@ class UNetEncoder(nn.Module):
             if level:
                 # 'same' in either style: the odd row of an odd map is pooled alone and not lost, so
                 # maps have the sizes that every other encoder gives them.
-                x = max_pool(x, 2, 2, 'same')
+                x = max_pool(x, 2, 2, 'same', self.style.platform)
             x = make(width, self.style, name=f'level{level + 1}')(x, train)
             maps.append(x)
         return tuple(maps) if self.pyramid else (maps[2], maps[-1])

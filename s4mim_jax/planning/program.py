@@ -1,6 +1,5 @@
 """The real training step, compiled for devices that need not be here."""
 
-import contextlib
 import dataclasses
 import re
 import time
@@ -9,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s4mim_jax.models import conv
 from s4mim_jax.parallel import state_shardings
 from s4mim_jax.parallel.hlo import Instruction, instructions
+from s4mim_jax.parallel.target import built_for
 from s4mim_jax.planning.memo import Memo
 from s4mim_jax.planning.memory import compiled_flops
 from s4mim_jax.training import make_train_step, passes
@@ -85,7 +84,7 @@ def compile_step(config, num_classes: int, mesh, memo: Memo | None = None) -> Pr
     `memo`: where what the compiler said is kept; the same step for the same devices is not compiled again.
     """
     started = time.perf_counter()
-    with _convolutions_for(mesh.devices.flat[0].platform):
+    with built_for(mesh.devices.flat[0].platform):
         step = make_train_step(config, num_classes, mesh, donate=True)
         lowered = step.lower(abstract_state(config, num_classes), abstract_batch(config))
     known = memo and memo.read(lowered)
@@ -116,20 +115,6 @@ def _compile(config, lowered, started: float) -> Program | OutOfMemory:
     accessed = cost.get('bytes accessed')
     return Program(time.perf_counter() - started, memory, flops and flops * repeats, accessed and accessed * repeats,
                    instructions(compiled))
-
-
-@contextlib.contextmanager
-def _convolutions_for(platform: str):
-    """Convolutions take the form that is fast on `platform`, and not where JAX runs now.
-
-    A step that is built here for a TPU would otherwise hold the forms that suit this machine's CPU.
-    """
-    choose = conv.choose
-    conv.choose = lambda *arguments: choose(*arguments[:-1], platform)
-    try:
-        yield
-    finally:
-        conv.choose = choose
 
 
 def _sizes(message: str) -> tuple[int | None, int | None]:

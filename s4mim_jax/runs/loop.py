@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from s4mim_jax import evaluation
-from s4mim_jax.config import terminal
+from s4mim_jax.config import allocator, terminal
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.data.evaluation_stream import evaluation_batches
 from s4mim_jax.data.streams import training_batches
@@ -189,6 +189,7 @@ class _Run:
             if self.pace is not None:
                 self.length = (self._length(),)
             step = step.lower(self.state, batch, *self.length).compile()
+            allocator.give_back()
         used, seconds = memory.compiled_bytes(step), time.perf_counter() - started
         self.cost = {'compile_seconds': seconds, 'device_bytes': used, 'flops': memory.compiled_flops(step),
                      'passes': passes.pass_costs(self.config)}

@@ -37,7 +37,7 @@ def build_views(names: tuple[str, ...], batch: dict, config, randomness: StepRan
             if box is not None:
                 boxes[row.name] = box
         elif row.photometric:
-            changed = _photometric(row.stream or row.name, batch[row.side], row.slot, config, randomness)
+            changed = _photometric(row.stream or row.name, batch[row.side], row.slot, config, randomness, collectives)
             images[row.name] = normalize(changed * 255.0)
         else:
             image = batch[row.side]['image']
@@ -45,16 +45,18 @@ def build_views(names: tuple[str, ...], batch: dict, config, randomness: StepRan
     return images, boxes
 
 
-def _photometric(stream, examples, slot, config, randomness):
+def _photometric(stream, examples, slot, config, randomness, collectives):
     """Photometric view f32 [B, H, W, C] in 0..1 of the crop (slot 0) or its partner (slot 1)."""
     image = examples['image']
     keys = randomness.keys(f'photometric/{stream}', examples['index'])
-    return photometric(keys, (image if image.ndim == 4 else image[:, slot]).astype(jnp.float32) / 255.0, config.views)
+    image = (image if image.ndim == 4 else image[:, slot]).astype(jnp.float32) / 255.0
+    return photometric(keys, image, config.views, shards=collectives.shards)
 
 
 def _strong(row, unlabeled, config, randomness, collectives):
     stream = row.stream or row.name
-    normalize, own = normalizer(config.data), _photometric(stream, unlabeled, row.slot, config, randomness)
+    normalize = normalizer(config.data)
+    own = _photometric(stream, unlabeled, row.slot, config, randomness, collectives)
     if config.method.cutmix.probability == 0:
         return normalize(own * 255.0), None
     keys = randomness.keys(f'cutmix/{stream}', unlabeled['index'])
@@ -62,7 +64,7 @@ def _strong(row, unlabeled, config, randomness, collectives):
     if config.method.cutmix.partner == 'batch':
         partner = collectives.swap_pairs(own)
     else:
-        partner = _photometric(f'{stream}/partner', unlabeled, 1, config, randomness)
+        partner = _photometric(f'{stream}/partner', unlabeled, 1, config, randomness, collectives)
     return normalize(paste(box, own, partner) * 255.0), box
 
 

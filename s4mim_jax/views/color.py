@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
+from s4mim_jax.parallel import target
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -51,10 +53,15 @@ def hue(image: Float[Array, 'H W C'], shift: Float[Array, '']) -> Float[Array, '
     sixths = jnp.where(reddest, 0.0, jnp.where(greener, 2.0, 4.0)) + between + 6.0 * shift
 
     def channel(first):  # of HSV, as three ramps: falls from `value` by at most the chroma, twice a turn
-        place = jnp.mod(first + sixths, 6.0)
+        place = _modulo_six(first + sixths)
         return value - chroma * jnp.clip(jnp.minimum(place, 4.0 - place), 0.0, 1.0)
 
     return jnp.clip(jnp.stack([channel(5.0), channel(3.0), channel(1.0)], axis=-1), 0.0, 1.0)
+
+
+def _modulo_six(x):
+    """x modulo 6. On a processor by rounding down: the rest of a division is a call for every number there."""
+    return x - 6.0 * jnp.floor(x / 6.0) if target.platform() == 'cpu' else jnp.mod(x, 6.0)
 
 
 def luma(image: Float[Array, 'H W 3']) -> Float[Array, 'H W']:
@@ -70,7 +77,7 @@ def grayscale(image: Float[Array, 'H W 3']) -> Float[Array, 'H W 3']:
     return jnp.broadcast_to(luma(image)[..., None], image.shape)
 
 
-def jitter(key: PRNGKeyArray, image: Float[Array, 'H W C'], config) -> Float[Array, 'H W C']:
+def jitter(key: PRNGKeyArray, image: Float[Array, 'H W C'], config, *, branch: bool = False) -> Float[Array, 'H W C']:
     """ColorJitter: the four operations in a random order, each with its own random strength.
 
     An image of another number of channels than three has no hue, saturation and luma: brightness and
@@ -82,6 +89,7 @@ def jitter(key: PRNGKeyArray, image: Float[Array, 'H W C'], config) -> Float[Arr
       image: float32 [H, W, C] in 0..1.
       config: `config.views`; factors of brightness, contrast and saturation ~ U(max(0, 1 - b), 1 + b),
         hue shift ~ U(-h, h) turns.
+      branch: as in `apply_in_order`.
 
     Returns:
       float32 [H, W, C] in 0..1.
@@ -93,7 +101,7 @@ def jitter(key: PRNGKeyArray, image: Float[Array, 'H W C'], config) -> Float[Arr
     factors = jnp.maximum(1.0 + strengths * drawn[4:7], 0.0)
     if image.shape[-1] != 3:
         return _without_color(image, jnp.argmax(order == _BRIGHTNESS) < jnp.argmax(order == _CONTRAST), factors)
-    return apply_in_order(image, order, factors, config.hue * drawn[7])
+    return apply_in_order(image, order, factors, config.hue * drawn[7], branch=branch)
 
 
 def _without_color(image, brightness_first, factors):
@@ -104,7 +112,7 @@ def _without_color(image, brightness_first, factors):
 
 
 def apply_in_order(image: Float[Array, 'H W C'], order: Int[Array, ' operations'], factors: Float[Array, ' factors'],
-                   shift: Float[Array, '']) -> Float[Array, 'H W C']:
+                   shift: Float[Array, ''], *, branch: bool = False) -> Float[Array, 'H W C']:
     """The four operations in a traced order, without evaluating all four at each of the four places.
 
     Hue is the costly one and stands somewhere in the order: the (at most three) blends before it
@@ -116,14 +124,24 @@ def apply_in_order(image: Float[Array, 'H W C'], order: Int[Array, ' operations'
       order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue; first acts first.
       factors: float32 [3] of brightness, contrast, saturation.
       shift: float32 [], hue shift in turns.
+      branch: whether a blend that has no turn is skipped; under vmap all are computed either way.
     """
+    blend = _branching_blend if branch else _chosen_blend
     turn = jnp.argmax(order == _HUE)
     for place in range(3):  # before hue: places 0, 1, 2 as far as they come before it
-        image = _chosen_blend(image, order[place], factors, active=place < turn)
+        image = blend(image, order[place], factors, active=place < turn)
     image = hue(image, shift)
     for place in range(1, 4):
-        image = _chosen_blend(image, order[place], factors, active=place > turn)
+        image = blend(image, order[place], factors, active=place > turn)
     return image
+
+
+def _branching_blend(image, operation, factors, active):
+    """`_chosen_blend` as a branch that is taken or not. Its result lies in memory, where XLA:CPU would otherwise
+    compute the blends before it once more for each channel of the luma."""
+    factor = factors[jnp.minimum(operation, 2)]
+    return jax.lax.switch(jnp.where(active, operation, 3),
+                          [brightness, contrast, saturation, lambda image, factor: image], image, factor)
 
 
 def _chosen_blend(image, operation, factors, active):

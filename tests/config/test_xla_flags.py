@@ -25,7 +25,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
     monkeypatch.setenv('XLA_FLAGS', '')
-    monkeypatch.delenv('S4MIM_XLA_FLAGS', raising=False)
+    monkeypatch.setenv('S4MIM_XLA_FLAGS', 'on')
     monkeypatch.setattr(xla_flags, 'PROCESSORS', (xla_flags.platform.machine(),))
     monkeypatch.setattr(xla_flags, '_jaxlib', lambda: '0.10.2')
     monkeypatch.setattr(xla_flags, '_try', lambda flag: asked.append(flag) or True)
@@ -49,8 +49,9 @@ def test_another_version_is_asked_anew(machine):
     assert len(machine.asked) == 2 and len(json.loads(machine.kept.read_text())) == 2
 
 
-def test_it_can_be_switched_off(machine):
-    machine.set('S4MIM_XLA_FLAGS', 'off')
+@pytest.mark.parametrize('value', ['off', '', None])
+def test_nobody_has_it_who_did_not_ask(machine, value):
+    machine.unset('S4MIM_XLA_FLAGS') if value is None else machine.set('S4MIM_XLA_FLAGS', value)
     assert xla_flags.for_cpu() is None and os.environ['XLA_FLAGS'] == '' and machine.asked == []
 
 
@@ -120,5 +121,5 @@ sys.argv = ['name', *{arguments!r}]
 runpy.run_module('s4mim_jax.{command}', run_name='__main__', alter_sys=True)
 """
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''})
+                          env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', 'S4MIM_XLA_FLAGS': 'on'})
     assert done.stdout == f'flags {FLAG}\n', done.stderr

@@ -150,6 +150,16 @@ def test_the_fingerprint_of_gray_images_of_16_bits(tmp_path, monkeypatch):
     assert 0 < found.pixels.mean[0] < 1 and found.platform == 'cpu' and found.memory > 2**28
 
 
+@pytest.mark.parametrize(('listed', 'expected'), [
+    ('0 ground\n1 square\n', '0:0,255:1'), ('0 ground\n1 square\n255 void\n', None), ('0 a\n1 b\n2 c\n', None)])
+def test_masks_of_0_and_255_beside_a_list_of_two_classes(tmp_path, listed, expected):
+    folder = gray(tmp_path / 'set')
+    (folder / 'classes.txt').write_text(listed)
+    config = base()
+    config.data.name, config.data.dir = 'folder', str(folder)
+    assert fingerprint._label_map(config.data) == expected
+
+
 def test_gray_images_of_8_bits_need_no_range(tmp_path):
     config = base()
     config.data.name, config.data.dir = 'folder', str(gray(tmp_path / 'set', np.uint8))

@@ -25,7 +25,7 @@ class World:
     """A machine with a clock of its own: everything takes `load(now)` times what it takes when nothing else runs."""
 
     def __init__(self, load, ratio=1.85):
-        self.now, self.load, self.ratio, self.runs, self.trained = 0.0, load, ratio, {}, []
+        self.now, self.load, self.ratio, self.runs, self.trained, self.scored = 0.0, load, ratio, {}, [], []
 
     def monotonic(self):
         return self.now
@@ -55,6 +55,7 @@ class World:
                 before = self.now
                 self.spend(EVALUATION)
                 evaluations.append(self.now - before)
+                self.scored.append((workdir.name, update))
         self.runs[workdir.name] = update
         workdir.mkdir(exist_ok=True)
         (workdir / 'cost.json').write_text(json.dumps({
@@ -104,7 +105,7 @@ def test_a_load_that_rises_hardly_overruns(fit, since, factor, over):
     state = fit(world, 30)
     assert world.now <= 1800 * (1 + over)
     assert world.runs['labelled_only'] == state['labelled_only_steps']  # the schedules came to their ends
-    assert world.runs.get('fixmatch_ema', 0) == state['method_steps'] and len(state['planned_anew']) <= 3
+    assert world.runs.get('fixmatch_ema', 0) == state['method_steps'] and len(state['planned_anew']) <= 8
 
 
 @pytest.mark.parametrize('since', [100, 400, 600, 900])
@@ -129,10 +130,12 @@ def test_a_method_that_costs_more_than_the_table_says_is_planned_anew_early(fit)
 def test_a_load_that_comes_and_goes(fit, period, factor):
     world = World(lambda now: factor if now % period < period / 3 else 1.0)
     state = fit(world, 20)
-    assert world.now <= 1200 * 1.3
+    assert 1200 * 0.7 <= world.now <= 1200 * 1.3
     assert world.runs['labelled_only'] == state['labelled_only_steps']
     assert world.runs.get('fixmatch_ema', 0) == state['method_steps']
     assert (state['method'] == 'supervised') == (state['method_steps'] == 0)
+    times = [sum(run == name for run, _ in world.scored) for name in world.runs]
+    assert max(times) <= 9  # four, and four more where it goes on
 
 
 def test_where_no_method_fits_any_more_all_the_time_is_for_the_labelled_images(fit):
@@ -189,7 +192,7 @@ def test_a_new_length_ends_in_time():
     length = plan(step=2.0)
     assert length == 100 + (940 - 40) // 2
     assert plan(step=0.5, most=1500) == 1500 and plan(step=0.5) == 100 + (940 - 40) * 2
-    assert plan(completed=501, step=0.5) is None  # the rate has fallen: more updates would raise it again
+    assert plan(completed=801, step=0.1) is None  # the rate has fallen: more updates would raise it again
     assert plan(total=4000, step=0.1) is None  # no more than these
 
 
@@ -197,16 +200,18 @@ def test_the_end_comes_soon_where_the_time_is_over():
     assert plan(completed=800, left=-100.0, step=10.0) == 816  # 2 %, the shortest end
     assert plan(completed=990, left=-100.0) is None  # its own end is as near
     assert pacing.shortest(3) == 4
+    assert plan(completed=3, total=50, left=-100.0) == 20 and plan(completed=3, total=15, left=-100.0) is None
 
 
 def test_a_hiccup_is_no_new_pace():
     now = [0.0]
     pace = pacing.Pace(1000.0, 900, 4000, step=1.0, clock=lambda: now[0])
-    for completed, stretch in enumerate((1.0, 1.0, 30.0, 1.0, 1.0), 1):
-        now[0] = 20.0 * completed
-        assert pace(20 * completed, stretch, None) is None
-    assert pace.step == 1.0 and pace(110, None, None) is None
-    assert pace(120, 4.0, None) is None and pace(140, 4.0, None) < 900  # two stretches agree
+    for completed, stretch in ((20, 1.0), (220, 1.0), (221, 30.0), (241, 1.0), (261, 1.0)):
+        now[0] = completed
+        assert pace(completed, stretch, None) is None
+    assert 1.0 < pace.step < 1.1 and pace(270, None, None) is None
+    assert pace(280, 4.0, None) is None and pace(300, 4.0, None) < 900  # two of three are slow
+    assert pace(320, 9.0, None) is None and pace(340, 9.0, None) is None  # three looks before the next plan
     assert lengths.every(10) == {'eval.every': 3, 'checkpoint.every': 3, 'log.every': 1}
 
 

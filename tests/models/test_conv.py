@@ -55,6 +55,13 @@ def test_pointwise(stride):
     compare('pointwise', (2, 7, 8, 4), (1, 1, 4, 6), stride, 1, 'symmetric')
 
 
+@pytest.mark.parametrize('size, kernel, stride, padding', [
+    ((12, 10), 7, 2, 'symmetric'), ((13, 9), 7, 2, 'symmetric'), ((13, 9), 7, 2, 'same'), ((12, 10), 7, 2, 'same'),
+    ((9, 8), 3, 2, 'symmetric'), ((11, 14), 5, 3, 'same'), ((4, 3), 7, 2, 'symmetric')])
+def test_folded(size, kernel, stride, padding):
+    compare('folded', (2, *size, 3), (kernel, kernel, 3, 4), stride, 1, padding)
+
+
 def test_kernel_of_five_with_same_padding():
     compare('shifted', (1, 8, 8, 3), (5, 5, 1, 3), 2, 1, 'same')
 
@@ -70,6 +77,7 @@ def test_bfloat16_keeps_its_type_in_value_and_gradient():
 
 @pytest.mark.parametrize('form, kernel, stride, dilation', [
     ('pointwise', (1, 1, 4, 6), 1, 1), ('pointwise', (1, 1, 4, 6), 2, 1), ('sliced', (3, 3, 4, 6), 1, 6),
+    ('folded', (7, 7, 4, 6), 2, 1),
     ('shifted', (3, 3, 1, 4), 2, 1)])
 def test_bfloat16_equals_float32_to_its_own_precision(form, kernel, stride, dilation):
     """Forward and both gradients, on an odd map."""
@@ -118,6 +126,10 @@ def test_choice_is_by_platform_and_shape():
     assert form(3, dilation=12) == 'sliced'
     assert form(3, dilation=2) == 'xla'  # nearly all taps inside: XLA's own is faster
     assert form(3, dilation=2, size=(6, 6)) == 'sliced'
+    around = ((3, 3), (3, 3))
+    assert conv.choose((64, 64), 7, 2, 1, False, around, 'cpu', 3) == 'folded'
+    assert conv.choose((64, 64), 7, 2, 1, False, around, 'tpu', 3) == 'xla'
+    assert conv.choose((64, 64), 7, 2, 1, False, around, 'cpu', 64) == 'xla'
     for platform in ('tpu', 'gpu'):
         assert form(3, 12, False, platform) == form(1, 1, False, platform) == 'xla'
         assert form(3, 1, True, platform) == 'xla'

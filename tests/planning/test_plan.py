@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 import tiny
 from forked_runs import QUICK_COMPILES
@@ -14,9 +16,10 @@ from forked_runs import QUICK_COMPILES
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models import conv
 from s4mim_jax.parallel.hlo import Instruction
+from s4mim_jax.parallel.target import built_for
 from s4mim_jax.planning import dataset, report
 from s4mim_jax.planning.memo import Memo
-from s4mim_jax.planning.program import _convolutions_for, _sizes, abstract_batch, tree_bytes
+from s4mim_jax.planning.program import _sizes, abstract_batch, tree_bytes
 from s4mim_jax.planning.time_model import HOP_SECONDS, collective_time, step_time
 from s4mim_jax.planning.topologies import CHIPS, LAYOUTS, Slice, parse
 
@@ -135,11 +138,15 @@ def test_the_abstract_batch_is_what_the_pipeline_delivers():
 
 
 def test_convolutions_take_the_form_of_the_device_that_is_planned_for():
-    atrous = ((4, 4), 3, 1, 6, False, ((6, 6), (6, 6)), 'cpu')
-    assert conv.choose(*atrous) == 'sliced'
-    with _convolutions_for('tpu'):
-        assert conv.choose(*atrous) == 'xla'
-    assert conv.choose(*atrous) == 'sliced'
+    image, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2))
+
+    def convolutions():  # a new function each time: JAX keeps what it traced
+        return str(jax.make_jaxpr(lambda x: conv.convolve(x, kernel, dilation=6))(image)).count('conv_general_dilated')
+
+    assert convolutions() == 0
+    with built_for('tpu'):
+        assert convolutions() == 1
+    assert convolutions() == 0
 
 
 def test_the_compilers_refusal_is_read():

@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance
 
 from s4mim_jax import views
 from s4mim_jax.config import base
+from s4mim_jax.parallel import target
 from s4mim_jax.views import color
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -75,19 +76,20 @@ def in_order(image, order, factors, shift):
     return image
 
 
-def test_all_24_orders_equal_one_operation_after_the_other():
+@pytest.mark.parametrize('branch, over', [(False, jax.vmap), (True, lambda f: lambda orders: jax.lax.map(f, orders))])
+def test_all_24_orders_equal_one_operation_after_the_other(branch, over):
     image = pixels(1, (6, 9)) / 255.0
     factors, shift = np.array([1.4, 1.5, 0.6]), 0.21
     orders = np.array(list(itertools.permutations(range(4))))
-    ours = jax.jit(jax.vmap(lambda order: color.apply_in_order(
-        jnp.asarray(image, jnp.float32), order, jnp.asarray(factors, jnp.float32), shift)))(orders)
+    ours = jax.jit(over(lambda order: color.apply_in_order(
+        jnp.asarray(image, jnp.float32), order, jnp.asarray(factors, jnp.float32), shift, branch=branch)))(orders)
     expected = np.stack([in_order(image, order, factors, shift) for order in orders])
     np.testing.assert_allclose(ours, expected, atol=1e-5)
     assert np.abs(expected - expected[0]).max(axis=(1, 2, 3))[1:].min() > 1e-3  # the order matters
 
 
 def test_jitter_draws_every_order_and_the_stated_ranges(monkeypatch):
-    monkeypatch.setattr(color, 'apply_in_order', lambda image, *drawn: drawn)
+    monkeypatch.setattr(color, 'apply_in_order', lambda image, *drawn, branch: drawn)
     config = base().views
     keys = jax.random.split(jax.random.key(3), 4800)
     order, factors, shift = jax.vmap(lambda key: color.jitter(key, jnp.zeros((1, 1, 3)), config))(keys)
@@ -111,6 +113,20 @@ def only(**probabilities):
 
 def run(config, keys, images):
     return np.asarray(jax.jit(lambda k, i: views.photometric(k, i, config))(keys, images))
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+def test_images_one_by_one_equal_all_at_once(channels):
+    """On a processor a loop with branches, elsewhere and on several devices one program for all."""
+    images = jax.random.uniform(jax.random.key(5), (24, 9, 7, channels))
+    keys, config = jax.random.split(jax.random.key(6), 24), base().views
+    with target.built_for('tpu'):
+        together = jax.jit(lambda k, i: views.photometric(k, i, config))(keys, images)
+    sharded = jax.jit(lambda k, i: views.photometric(k, i, config, shards=2))(keys, images)
+    alone = run(config, keys, images)
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+    np.testing.assert_allclose(alone, sharded, atol=1e-6)
+    assert np.abs(alone - np.asarray(images)).max() > 0.1
 
 
 @pytest.mark.parametrize('name, probability', [('jitter', 0.8), ('grayscale', 0.2), ('blur', 0.5)])
