@@ -35,6 +35,6 @@ def random_variables(seed):
 
 def compose(monkeypatch, config, variables, teacher, batch):
     """The first step's forward, without photometric changes, which would take most of the time."""
-    monkeypatch.setattr(build, 'photometric', lambda keys, images, config: images)
+    monkeypatch.setattr(build, 'photometric', lambda keys, images, config, shards: images)
     return forward_pass(PixelModel(), config, passes_of(config.method), Collectives(), variables, teacher, batch,
                          StepRandomness(config.seed, 0))[0]

@@ -171,7 +171,7 @@ def test_an_evaluation_without_pictures_still_logs_the_counts(monkeypatch, metho
     run.__dict__ |= {
         'config': config, 'passes': passes.passes_of(config.method), 'completed': 3, 'main': True, 'folder': None,
         'mesh': None, 'opened': SimpleNamespace(evaluated=None, evaluated_table=None), 'writers': (),
-        'loop': {'best_miou': None},
+        'loop': {'best_miou': None}, 'evaluations': [],
         'source': SimpleNamespace(num_classes=2, classes=('a', 'b'), palette=np.zeros((2, 3), np.uint8)),
         'state': SimpleNamespace(variables=lambda weights: None, ema=None), 'checkpoints': Written()}
     assert run.run()
