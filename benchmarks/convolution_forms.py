@@ -12,12 +12,12 @@ take turns; figures are processor time over that of the faster memory format of 
 import argparse
 import json
 import os
-import statistics
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from interleaved import median_seconds
 
 from s4mim_jax.config import xla_flags
 
@@ -106,15 +106,7 @@ def measure(shape, outputs: int, size: int, stride: int, dilation: int, forms: d
                    jax.block_until_ready(run(x, kernel, gradient))) for name, form in forms.items()}
     wanted = {name.partition(',')[0] for name in forms}
     ways |= {key: way for key, way in torch_ways(x, kernel, gradient, stride, dilation).items() if key[0] in wanted}
-    seconds = {name: [] for name in ways}
-    for way in ways.values():
-        way()
-    for _ in range(rounds):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            seconds[name].append(time.process_time() - began)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    median = median_seconds(ways, rounds)
     best = {d: min(median[key] for key in median if isinstance(key, tuple) and key[0] == d) for d in wanted}
     return {'pytorch_ms': {d: round(1e3 * value, 2) for d, value in sorted(best.items())},
             'ratios': {name: round(median[name] / best[name.partition(',')[0]], 2) for name in forms}}

@@ -11,9 +11,7 @@ PyTorch: pin the command to one core. Needs PyTorch.
 import argparse
 import functools
 import json
-import statistics
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,18 +71,6 @@ def views(file: str, count: int, size) -> dict:
     return {'all at once': compiled('gpu'), 'one by one': compiled('cpu')}
 
 
-def medians(ways: dict, rounds: int) -> dict:
-    seconds = {name: [] for name in ways}
-    for way in ways.values():
-        way()
-    for _ in range(rounds):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            seconds[name].append(time.process_time() - began)
-    return {name: round(1e3 * statistics.median(values), 2) for name, values in seconds.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=9)
@@ -93,13 +79,15 @@ def main() -> None:
     from s4mim_jax.config import allocator
     allocator.keep_memory()
     import torch
+    from interleaved import median_seconds
     from provenance import command, device
     torch.set_num_threads(1)
     rows = []
     for what, cases, make in (('max pooling', POOLS, lambda case: pools(case)),
                               ('photometric view', VIEWS, lambda case: views(*case))):
         for name, case in cases.items():
-            rows.append({'what': what, 'case': name, 'ms': medians(make(case), arguments.rounds)})
+            seconds = median_seconds(make(case), arguments.rounds)
+            rows.append({'what': what, 'case': name, 'ms': {way: round(1e3 * s, 2) for way, s in seconds.items()}})
             print(f'{what}, {name}: ' + ', '.join(f'{way} {ms}' for way, ms in rows[-1]['ms'].items()), flush=True)
     if arguments.output:
         arguments.output.write_text(json.dumps({
