@@ -41,13 +41,14 @@ def file_of(arm: str, seed: int) -> str:
 def run(arm: str, seed: int, arguments) -> dict:
     """Trains, evaluates the last checkpoint on the test split and returns what is kept of the run."""
     started, workdir = time.monotonic(), arguments.runs / file_of(arm, seed).removesuffix('.json')
-    begin = []
+    begin = {}
     if arguments.weights:  # a batch of eight small crops makes poor statistics; those of the file are held
-        begin = [('model.pretrained', str(arguments.weights)), ('model.freeze_norm', 'true')]
+        begin = {'model.pretrained': str(arguments.weights), 'model.freeze_norm': 'true'}
     if arguments.begin:
         begun = arguments.runs / f'begin-seed{seed}'
-        train_arm(begun, 'supervised', seed, arguments, [('total_steps', str(arguments.begin))])
-        begin = [('model.pretrained', str(begun))]
+        train_arm(begun, arguments.arms['supervised'].argument, seed, arguments,
+                  begin | {'total_steps': str(arguments.begin)})
+        begin |= {'model.pretrained': str(begun)}
     told = arguments.arms[arm]
     train_arm(workdir, told.argument, seed, arguments, begin)
     scores = {'latest': evaluate_run(workdir, 'latest', split='test', overrides=finer(workdir))}
@@ -71,10 +72,10 @@ def finer(workdir: Path) -> tuple:
     return (('data.name', 'shapes_large'),) if drawn else ()
 
 
-def train_arm(workdir: Path, argument: str, seed: int, arguments, more) -> None:
+def train_arm(workdir: Path, argument: str, seed: int, arguments, more: dict[str, str]) -> None:
     """Trains or goes on; a run that is complete costs nothing."""
     overrides = [tuple(text.split('=', 1)) for text in arguments.set]
-    overrides += [('seed', str(seed)), ('log.images', '0'), *more]
+    overrides += [('seed', str(seed)), ('log.images', '0'), *more.items()]
     config = command_line.load_config(f'{arguments.config}:{argument}', overrides)
     validate(config)
     status = train(config, str(workdir))
@@ -105,7 +106,8 @@ def main() -> None:
     parser.add_argument('--runs', type=Path, default=ROOT / 'runs' / 'ablation', help='where run folders go')
     parser.add_argument('--config', help='default: that of the table')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='an override of every run')
-    parser.add_argument('--begin', type=int, default=0, metavar='STEPS', help='labelled-only steps before every arm')
+    parser.add_argument('--begin', type=int, metavar='STEPS',
+                        help='labelled-only steps before every arm, default that of the table')
     parser.add_argument('--only', help='arms, separated by ;')
     parser.add_argument('--seeds', type=int, help='at most so many seeds an arm')
     parser.add_argument('--list', action='store_true', help='print what would run and end')
@@ -114,6 +116,7 @@ def main() -> None:
     table = TABLES[arguments.table]
     arguments.arms = every = table.arms
     arguments.config = arguments.config or table.config
+    arguments.begin = table.begin if arguments.begin is None else arguments.begin
     folder = arguments.folder or RESULTS / table.folder
     if table.weights and not (arguments.weights or arguments.list or arguments.summarize):
         sys.exit(f'--table={arguments.table}: every arm begins with published weights: --weights=FILE')

@@ -23,7 +23,7 @@ from arms import TABLES, Arm  # noqa: E402
 
 # Folder of the committed JSONs -> arms; what has not run has none.
 ROUNDS = {table.folder: table.arms for table in TABLES.values() if (RESULTS / table.folder).exists()}
-CONFIGS = {table.folder: Path(table.config).name for table in TABLES.values()}
+CONDITIONS = {table.folder: (Path(table.config).name, [], table.begin) for table in TABLES.values()}
 
 
 def config_of(arm, table='shapes'):
@@ -80,7 +80,7 @@ def test_the_committed_runs_are_those_of_the_arms(folder):
     for result in committed(folder):
         arm = ROUNDS[folder][result['arm']]
         assert (result['argument'], result['host'], result['seed'] < arm.seeds) == (arm.argument, arm.host, True)
-        assert (result['config_file'], result['set'], result['begin']) == (CONFIGS[folder], [], 0)
+        assert (result['config_file'], result['set'], result['begin']) == CONDITIONS[folder]
         assert result['test']['latest']['images'] >= (233 if 'camvid' in folder else 1024)
         assert result['test']['latest']['step'] == result['steps']
 
@@ -243,11 +243,12 @@ def test_the_estimate_takes_an_arms_own_time_where_there_is_one():
 
 
 def test_every_arm_of_a_seed_begins_with_the_same_network(monkeypatch, tmp_path):
-    trained = []
+    trained, more = [], []
 
     def train(config, workdir):
         trained.append((Path(workdir).name, config.method.name, config.seed, config.total_steps,
                         config.model.pretrained))
+        more.append((config.data.split, config.method.class_balance, config.model.freeze_norm))
         Path(workdir).mkdir(parents=True, exist_ok=True)
         files = {'config.json': config.to_json_best_effort(), 'cost.json': '{}', 'run.json': json.dumps(
             {'split': {'hash': 'h'}, 'versions': {}, 'git': 'g', 'devices': {}}), 'metrics.jsonl': '\n'.join(
@@ -268,4 +269,13 @@ def test_every_arm_of_a_seed_begins_with_the_same_network(monkeypatch, tmp_path)
                        ('fixmatch-seed3', 'fixmatch', 3, 5, str(tmp_path / 'begin-seed3'))]
     assert found['test'] == {'latest': {'miou': 0.4, 'split': 'test', 'of': 'shapes_large'}}
     assert found['val_miou'] == [[5, 0.3]]
+    weights = tmp_path / 'w.safetensors'  # the arms' common beginning has their split, class weights and held BatchNorm
+    arguments = SimpleNamespace(arms=TABLES['camvid_1_16'].arms, runs=tmp_path / 'photographs', begin=7, weights=weights,
+                                config=f'{ROOT}/configs/camvid_small.py', set=[])
+    monkeypatch.setattr(ablation, 'finer', lambda workdir: (('data.name', 'camvid'),))
+    monkeypatch.setattr(ablation, 'validate', lambda config: None)  # no such file of weights
+    ablation.run('fixmatch', 0, arguments)
+    assert trained[2:] == [('begin-seed0', 'supervised', 0, 7, str(weights)),
+                           ('fixmatch-seed0', 'fixmatch', 0, 750, str(arguments.runs / 'begin-seed0'))]
+    assert more[2:] == [('1_16', 'effective', True)] * 2
     assert found['pseudo_label'] == {'pseudo_label/kept': 0.5} and found['seconds'] >= 0
