@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ('model.encoder=resnet18', 'model.stem=7x7', 'model.width=8', 'model.decoder_width=8', 'model.low_level_width=4',

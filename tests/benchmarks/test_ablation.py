@@ -270,8 +270,8 @@ def test_every_arm_of_a_seed_begins_with_the_same_network(monkeypatch, tmp_path)
     assert found['test'] == {'latest': {'miou': 0.4, 'split': 'test', 'of': 'shapes_large'}}
     assert found['val_miou'] == [[5, 0.3]]
     weights = tmp_path / 'w.safetensors'  # the arms' common beginning has their split, class weights and held BatchNorm
-    arguments = SimpleNamespace(arms=TABLES['camvid_1_16'].arms, runs=tmp_path / 'photographs', begin=7, weights=weights,
-                                config=f'{ROOT}/configs/camvid_small.py', set=[])
+    arguments = SimpleNamespace(arms=TABLES['camvid_1_16'].arms, runs=tmp_path / 'photographs', begin=7,
+                                weights=weights, config=f'{ROOT}/configs/camvid_small.py', set=[])
     monkeypatch.setattr(ablation, 'finer', lambda workdir: (('data.name', 'camvid'),))
     monkeypatch.setattr(ablation, 'validate', lambda config: None)  # no such file of weights
     ablation.run('fixmatch', 0, arguments)

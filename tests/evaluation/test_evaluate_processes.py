@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 PROGRAM = '''
 import json, sys

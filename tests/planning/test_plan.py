@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import tiny
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.models import conv

@@ -11,7 +11,7 @@ import pytest
 import tiny
 import tiny_network
 import tiny_run
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 from PIL import Image
 from safetensors.numpy import load_file
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 from PIL import Image
 
 import s4mim_jax

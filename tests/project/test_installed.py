@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 from PIL import Image
 
 from s4mim_jax.config.command_line import load_config

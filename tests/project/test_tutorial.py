@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / 'docs' / 'tutorial.ipynb'
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import report_world
 import tiny_run
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 from PIL import Image
 from report_world import PROTOCOL, groups_of, make, text
 

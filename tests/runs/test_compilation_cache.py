@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 import tiny_run
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 from s4mim_jax.config import command_line
 

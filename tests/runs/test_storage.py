@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 from s4mim_jax.config.errors import InputError
 from s4mim_jax.parallel import make_mesh, state_shardings

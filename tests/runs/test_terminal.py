@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from dataset_trees import write_folder
-from forked_runs import QUICK_COMPILES
+from fork_server import QUICK_COMPILES
 
 from s4mim_jax.runs.throughput import Progress
 

@@ -34,7 +34,7 @@ def config(method, **changes):
     's4mim', *(pytest.param(method, marks=pytest.mark.slow) for method in ('unimatch_v2', 'union'))])
 def test_a_step_trains_every_part(method):
     c = config(method)
-    c.method.masks.freeform = (0.5, 0.6)  # on 3 x 4 positions the union's holes of 20 to 30 % hide none by more than half
+    c.method.masks.freeform = (0.5, 0.6)  # on 3 x 4 positions the union's smaller holes hide none of them
     validate(c)
     state, step = create_state(c, tiny.CLASSES), make_train_step(c, tiny.CLASSES)
     new, metrics = step(state, tiny.batch(c))
