@@ -12,19 +12,26 @@ from s4mim_jax.fitting.timing import Timing
 DRAWN = 200  # unlabelled images that are predicted at most; `predict --pseudo_labels` does the rest
 FORWARD = 1 / 3  # of an update's time: a backward pass costs about twice a forward one
 SLIDING = 2.25  # windows that overlap by a third see a pixel so often
+SCORED_SHARE = 0.15  # of the time, that the scores on val during both trainings may take together
 
 
 class Machine(NamedTuple):
     """Seconds as measured, or estimated before: of a labelled-only update, of the start of a training until its first
-    update, and of an evaluation of val."""
+    update, and of an evaluation of val. evaluations: of a training."""
 
     step: float
     start: float
     evaluation: float
+    evaluations: int = EVALUATIONS
+
+    @property
+    def scoring(self) -> float:
+        """Seconds of all evaluations of a training."""
+        return self.evaluations * self.evaluation
 
     def now(self, step: float, evaluation: float) -> 'Machine':
         """The machine where an update takes `step` now: what slows it slows a start too, most of which is compiling."""
-        return Machine(step, self.start * step / self.step, evaluation)
+        return self._replace(step=step, start=self.start * step / self.step, evaluation=evaluation)
 
 
 class Images(NamedTuple):
@@ -64,13 +71,12 @@ def shares(proposed: str, machine: Machine, seconds: float, images: Images, done
 
 def method_seconds(machine: Machine, seconds: float, images: Images) -> float:
     """For the updates of both trainings: without three starts (a method compiles for longer), scores, and the end."""
-    return max(seconds - tail(machine, images) - 3 * machine.start - 2 * EVALUATIONS * machine.evaluation,
-               0.3 * seconds)
+    return max(seconds - tail(machine, images) - 3 * machine.start - 2 * machine.scoring, 0.3 * seconds)
 
 
 def alone_seconds(machine: Machine, seconds: float, images: Images) -> float:
     """For the updates of a labelled-only training that is the only one."""
-    return max(seconds - tail(machine, images) - machine.start - EVALUATIONS * machine.evaluation, 0.3 * seconds)
+    return max(seconds - tail(machine, images) - machine.start - machine.scoring, 0.3 * seconds)
 
 
 def tail(machine: Machine, images: Images) -> float:
@@ -86,35 +92,47 @@ def evaluation_estimate(config, found: Fingerprint, step: float) -> float:
     return found.val * area * FORWARD * step / config.batch.labeled
 
 
+def evaluations(seconds: float, evaluation: float) -> int:
+    """How often a training is scored: four times, or less where val is large; its last step always.
+
+    Args:
+      seconds: for everything. evaluation: seconds of one.
+    """
+    fit = SCORED_SHARE * seconds / (2 * evaluation) if evaluation else EVALUATIONS
+    return max(1, int(min(EVALUATIONS, fit)))
+
+
 def budget(proposal: Proposal, timing: Timing, seconds: float) -> int:
     """Sets method, steps and how often is evaluated; returns the updates of the labelled-only training."""
-    fixed = dict(proposal.user).get('total_steps')
+    machine, fixed = machine_of(proposal, timing, seconds), dict(proposal.user).get('total_steps')
     if fixed:  # of either training
-        rhythm(proposal, int(fixed))
+        rhythm(proposal, int(fixed), machine.evaluations)
         return int(fixed)
-    plan = shares(proposal.method, machine_of(proposal, timing), seconds, images_of(proposal.found))
+    plan = shares(proposal.method, machine, seconds, images_of(proposal.found))
     if plan.method != proposal.method:
         proposal.method = 'supervised'
         proposal.set('METHOD', 'supervised', f'only {plan.rest} updates of a method that learns from unlabelled images '
                      f'fit the time, and below {rules.FEWEST_METHOD_STEPS} they do not pay')
     total = plan.labelled_only if proposal.method == 'supervised' else plan.rest
     proposal.set('total_steps', total, _why(timing, seconds))
-    rhythm(proposal, total)
+    rhythm(proposal, total, machine.evaluations)
     return plan.labelled_only
 
 
 def single(proposal: Proposal, timing: Timing, seconds: float) -> None:
     """Sets the updates of one training of the proposed method that takes all of the time, its evaluations included."""
-    machine = machine_of(proposal, timing)
-    usable = max(seconds - 3 * machine.start - EVALUATIONS * machine.evaluation, 0.5 * seconds)
+    machine = machine_of(proposal, timing, seconds)
+    usable = max(seconds - 3 * machine.start - machine.scoring, 0.5 * seconds)
     steps = max(FEWEST, rules.method_steps(usable, timing.step, proposal.method))
     proposal.set('total_steps', steps, _why(timing, seconds))
-    rhythm(proposal, steps)
+    rhythm(proposal, steps, machine.evaluations)
 
 
-def machine_of(proposal: Proposal, timing: Timing) -> Machine:
-    return Machine(timing.step, timing.start,
-                   evaluation_estimate(proposal.config('supervised'), proposal.found, timing.step))
+def machine_of(proposal: Proposal, timing: Timing, seconds: float) -> Machine:
+    """As it was measured; `seconds` for everything say how often a training is scored, unless its length is set."""
+    evaluation = evaluation_estimate(proposal.config('supervised'), proposal.found, timing.step)
+    seconds = math.inf if 'total_steps' in dict(proposal.user) else seconds
+    return Machine(timing.step, timing.start, evaluation, evaluations(seconds, evaluation))
 
 
 def images_of(found: Fingerprint) -> Images:
@@ -126,19 +144,18 @@ def _why(timing: Timing, seconds: float) -> str:
     return f'{timing.step:.2f} s an update of labelled-only training, {minutes:.0f} minutes; follows the clock'
 
 
-def rhythm(proposal: Proposal, steps: int) -> None:
+def rhythm(proposal: Proposal, steps: int, evaluations: int) -> None:
     """How often a run of so many updates is scored, saved and logged."""
-    for key, value in every(steps).items():
-        proposal.set(key, value, WHY[key])
+    score = ('one score on val, at the end: more would take too long' if evaluations == 1 else
+             f'{evaluations} scores on val choose the checkpoint')
+    why = {'eval.every': score, 'checkpoint.every': 'likewise', 'log.every': 'forty lines'}
+    for key, value in every(steps, evaluations).items():
+        proposal.set(key, value, why[key])
     proposal.set('optimizer.warmup_steps', steps // 20, 'a twentieth of the run, about that of configs/shapes_start.py')
     proposal.set('log.images', 0, 'a program less to compile; the page shows predictions')
 
 
-WHY = {'eval.every': 'four scores on val choose the checkpoint', 'checkpoint.every': 'likewise',
-       'log.every': 'forty lines'}
-
-
-def every(steps: int) -> dict[str, int]:
-    """eval.every, checkpoint.every and log.every; quarters are rounded up: the fourth score is the one at the end."""
-    quarter = -(-steps // EVALUATIONS)
-    return {'eval.every': quarter, 'checkpoint.every': quarter, 'log.every': max(steps // 40, 1)}
+def every(steps: int, evaluations: int) -> dict[str, int]:
+    """eval.every, checkpoint.every and log.every; parts are rounded up: the last score is the one at the end."""
+    part = -(-steps // evaluations)
+    return {'eval.every': part, 'checkpoint.every': -(-steps // EVALUATIONS), 'log.every': max(steps // 40, 1)}

@@ -14,7 +14,7 @@ LATE, EARLY = 0.05, 0.1  # shares of the training's time by which the end may be
 LENGTHEN_UNTIL = 0.8  # of the updates: later too few would be left in which the rate, raised again, falls to its end
 FEWEST = 20  # updates of a training, however short the time is
 SHORTEST_END = 0.02  # of the updates so far: at least so many more bring the schedule to its end
-EVALUATIONS = 4  # of a whole training, see `lengths.rhythm`
+EVALUATIONS = 4  # of a whole training at most, see `lengths.evaluations`
 
 
 class Pace:
@@ -24,8 +24,8 @@ class Pace:
       deadline: of `clock`, seconds: the training and what comes after it shall have ended by then.
       total: updates as planned. most: never more than these.
       step, evaluation, after: seconds that were expected of an update, of an evaluation, and of what comes after the
-        training, which lasts longer where updates do. late: share of the training's time by which its end may be late.
-        clock: seconds, monotonic.
+        training, which lasts longer where updates do. evaluations: of the whole training. late: share of the
+        training's time by which its end may be late. clock: seconds, monotonic.
 
     Attributes:
       completed, evaluation: updates, and seconds as seen last. step: seconds of an update, expected from now on: the
@@ -33,8 +33,10 @@ class Pace:
     """
 
     def __init__(self, deadline: float, total: int, most: int, *, step: float, evaluation: float = 0.0,
-                 after: float = 0.0, late: float = LATE, clock: Callable[[], float] | None = None):
+                 evaluations: int = EVALUATIONS, after: float = 0.0, late: float = LATE,
+                 clock: Callable[[], float] | None = None):
         self.deadline, self.most, self.late, self.clock = deadline, most, late, clock or time.monotonic
+        self.evaluations = evaluations
         self.budget = max(deadline - after - self.clock(), 0.0)
         self.expected, self.after, self.seen = step, after, False
         self.evaluation, self.step, self.completed = evaluation, step, 0
@@ -59,33 +61,35 @@ class Pace:
         if len(self._stretches) < LOOKS:
             return None
         left = self.deadline - self.clock() - max(self.step / self.expected, 1.0) * self.after
-        length = new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late)
+        length = new_length(completed, self.total, self.step, self.evaluation, left, self.budget, self.most, self.late,
+                            self.evaluations)
         if length is not None:  # three further looks before the next plan
             self._stretches = []
         return length
 
 
-def needed(updates: int, total: int, step: float, evaluation: float) -> float:
+def needed(updates: int, total: int, step: float, evaluation: float, evaluations: int) -> float:
     """Seconds of the last `updates` of `total`, with their share of the evaluations, the last one included."""
-    return updates * step + math.ceil(EVALUATIONS * updates / total) * evaluation
+    return updates * step + math.ceil(evaluations * updates / total) * evaluation
 
 
 def new_length(completed: int, total: int, step: float, evaluation: float, left: float, budget: float,
-               most: int, late: float = LATE) -> int | None:
+               most: int, late: float = LATE, evaluations: int = EVALUATIONS) -> int | None:
     """Updates in all that end in time, or None where the plan is good enough.
 
     Args:
       completed, total: updates so far and as planned. step, evaluation: seconds of an update and of an
         evaluation. left: seconds until the deadline. budget: seconds that the training had.
       most: never more updates than these. late: share of the budget by which the end may be late.
+      evaluations: of the whole training.
     """
-    rest = needed(total - completed, total, step, evaluation)
+    rest = needed(total - completed, total, step, evaluation, evaluations)
+    fit = (left - math.ceil(evaluations * (total - completed) / total) * evaluation) / step  # with as many evaluations
     if rest > left + late * budget:
-        updates = _updates_in(left, completed, total, step, evaluation)
-        length = max(completed + updates, shortest(completed), min(FEWEST, total))
+        length = max(completed + int(fit), shortest(completed), min(FEWEST, total))
         return length if length < total else None
     if completed <= LENGTHEN_UNTIL * total and total < most and rest < left - EARLY * budget:
-        length = min(completed + _updates_in(left, completed, total, step, evaluation), most)
+        length = min(completed + int(fit), most)
         return length if length > (1 + EARLY) * total else None
     return None
 
@@ -94,8 +98,3 @@ def shortest(completed: int) -> int:
     """Updates in all of the shortest run that still brings its schedule to an end."""
     return completed + max(math.ceil(SHORTEST_END * completed), 1)
 
-
-def _updates_in(seconds: float, completed: int, total: int, step: float, evaluation: float) -> int:
-    """Updates that fit, with as many evaluations as the rest of the plan has."""
-    evaluations = math.ceil(EVALUATIONS * (total - completed) / total)
-    return int((seconds - evaluations * evaluation) / step)

@@ -85,7 +85,9 @@ def first_plan(folder: Path, output: Path, minutes: float, overrides, say) -> di
     timing = measure(proposal.config('supervised'))
     say(f'measured: {timing.step:.2f} s an update of labelled-only training, {timing.start:.0f} s before the first')
     proposed = proposal.method
-    steps = lengths.budget(proposal, timing, 60 * minutes - (time.monotonic() - began))
+    seconds = 60 * minutes - (time.monotonic() - began)
+    machine = lengths.machine_of(proposal, timing, seconds)
+    steps = lengths.budget(proposal, timing, seconds)
     say('\nplan')
     for line in proposal.lines():
         say(f'  {line}')
@@ -95,7 +97,7 @@ def first_plan(folder: Path, output: Path, minutes: float, overrides, say) -> di
              'labelled_only_steps': steps, 'method_steps': steps if 'total_steps' in dict(proposal.user) else 0,
              'decided': False, 'warmup_steps': {}, 'every': {}, 'planned_anew': [],
              'own': [list(pair) for pair in proposal.user],
-             'machine': lengths.machine_of(proposal, timing)._asdict(), 'step_seconds': timing.step,
+             'machine': machine._asdict(), 'step_seconds': timing.step,
              'images': lengths.images_of(proposal.found)._asdict(),
              'reasons': [list(map(str, s)) for s in proposal.settings] + [[k, t, 'yours'] for k, t in proposal.user],
              'fingerprint': fingerprint.describe(proposal.found)}
@@ -108,7 +110,7 @@ def decide_method(output: Path, state: dict, end: float, say) -> None:
     fixed, method = dict(state['own']), state['proposed'].partition(',')[0]
     machine, images = Machine(**state['machine']), Images(**state['images'])
     room = lambda: (end - time.monotonic() - lengths.tail(machine, images) - 2 * machine.start
-                    - lengths.EVALUATIONS * machine.evaluation)
+                    - machine.scoring)
     steps = rules.method_steps(max(room(), 0), machine.step, method)
     if 'total_steps' not in fixed and steps < rules.FEWEST_METHOD_STEPS:
         left = max(end - time.monotonic(), 0)
@@ -167,9 +169,10 @@ def _rhythm(state: dict, name: str, steps: int) -> dict[str, int]:
 
     Planned anew it is never scored more often than before: a score may cost as much as a hundred updates.
     """
-    found = lengths.every(steps)
-    state['every'][name] = max(state['every'].get(name, 0), found['eval.every'])
-    found |= {'total_steps': steps, 'eval.every': state['every'][name], 'checkpoint.every': state['every'][name]}
+    found = lengths.every(steps, Machine(**state['machine']).evaluations) | {'total_steps': steps}
+    kept = state['every'].setdefault(name, {})
+    for key in ('eval.every', 'checkpoint.every'):
+        found[key] = kept[key] = max(kept.get(key, 0), found[key])
     return {key: value for key, value in found.items() if key not in dict(state['own'])}
 
 
@@ -195,12 +198,12 @@ def _pace(state: dict, name: str, end: float, begun: bool = False) -> Pace:
     if name == LABELLED_ONLY and state['method'] != 'supervised':
         now = time.monotonic()
         share = rules.CALIBRATION_SHARE * lengths.method_seconds(machine, end - now, images)
-        deadline = now + (0.0 if begun else machine.start) + lengths.EVALUATIONS * machine.evaluation + share
+        deadline = now + (0.0 if begun else machine.start) + machine.scoring + share
         return Pace(deadline, total, rules.CALIBRATION_STEPS, step=machine.step, evaluation=machine.evaluation,
-                    late=rules.CALIBRATION_LATE)
+                    evaluations=machine.evaluations, late=rules.CALIBRATION_LATE)
     step = machine.step * (1.0 if name == LABELLED_ONLY else rules.relative_step(name))
     return Pace(end, total, rules.METHOD_STEPS, step=step, evaluation=machine.evaluation,
-                after=lengths.tail(machine, images))
+                evaluations=machine.evaluations, after=lengths.tail(machine, images))
 
 
 def plan_anew(output: Path, state: dict, name: str, pace: Pace, total: int, end: float, say) -> Pace:

@@ -24,8 +24,9 @@ STEP, START, EVALUATION = 0.5, 20.0, 2.0
 class World:
     """A machine with a clock of its own: everything takes `load(now)` times what it takes when nothing else runs."""
 
-    def __init__(self, load, ratio=1.85):
+    def __init__(self, load, ratio=1.85, evaluation=EVALUATION):
         self.now, self.load, self.ratio, self.runs, self.trained, self.scored = 0.0, load, ratio, {}, [], []
+        self.evaluation = evaluation
 
     def monotonic(self):
         return self.now
@@ -53,7 +54,7 @@ class World:
                 marked, spent = update, 0.0
             if update == config.total_steps or update % config.eval.every == 0:
                 before = self.now
-                self.spend(EVALUATION)
+                self.spend(self.evaluation)
                 evaluations.append(self.now - before)
                 self.scored.append((workdir.name, update))
         self.runs[workdir.name] = update
@@ -76,6 +77,7 @@ def fit(tmp_path, monkeypatch):
         monkeypatch.setattr(pipeline, 'time', world)
         monkeypatch.setattr(pacing, 'time', world)
         monkeypatch.setattr('s4mim_jax.runs.loop.train', world.train)
+        monkeypatch.setattr(lengths, 'evaluation_estimate', lambda config, found, step: world.evaluation)
         monkeypatch.setattr(pipeline, 'confident', lambda run: dict.fromkeys(rules.SMALL_TAU, 0.7))
 
         def measure(config):
@@ -136,6 +138,19 @@ def test_a_load_that_comes_and_goes(fit, period, factor):
     assert (state['method'] == 'supervised') == (state['method_steps'] == 0)
     times = [sum(run == name for run, _ in world.scored) for name in world.runs]
     assert max(times) <= 9  # four, and four more where it goes on
+
+
+@pytest.mark.parametrize(('evaluation', 'scores'), [(30.0, 4), (60.0, 2), (150.0, 1)])
+def test_a_large_val_is_scored_less_often(fit, monkeypatch, evaluation, scores):
+    """At most 15 % of 30 minutes for the scores of both trainings; their last steps are scored always."""
+    monkeypatch.setattr(lengths, 'images_of', lambda found: lengths.Images(val=2000, unlabelled=30))
+    world = World(lambda now: 1.0, evaluation=evaluation)
+    state = fit(world, 30)
+    assert world.now <= 1800 * 1.05
+    for name in ('labelled_only', 'fixmatch_ema'):
+        scored = [step for run, step in world.scored if run == name]
+        assert len(scored) == scores and scored[-1] == world.runs[name]
+    assert (state['machine']['evaluation'], state['machine']['evaluations']) == (evaluation, scores)
 
 
 def test_where_no_method_fits_any_more_all_the_time_is_for_the_labelled_images(fit):
@@ -212,7 +227,8 @@ def test_a_hiccup_is_no_new_pace():
     assert 1.0 < pace.step < 1.1 and pace(270, None, None) is None
     assert pace(280, 4.0, None) is None and pace(300, 4.0, None) < 900  # two of three are slow
     assert pace(320, 9.0, None) is None and pace(340, 9.0, None) is None  # three looks before the next plan
-    assert lengths.every(10) == {'eval.every': 3, 'checkpoint.every': 3, 'log.every': 1}
+    assert lengths.every(10, 4) == {'eval.every': 3, 'checkpoint.every': 3, 'log.every': 1}
+    assert lengths.every(1000, 1) == {'eval.every': 1000, 'checkpoint.every': 250, 'log.every': 25}
 
 
 def test_a_real_training_goes_on_with_the_new_length(tmp_path, monkeypatch):
