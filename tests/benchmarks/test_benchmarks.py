@@ -264,5 +264,9 @@ def test_the_pages_show_the_tables_of_the_committed_results():
         said = f'{mean:+.1f} points of mIoU [{low:+.1f}, {high:+.1f}]'
         line, = (line for line in (ROOT / 'README.md').read_text().splitlines() if line.startswith(f'| `{method}`'))
         assert said in line and f'over {host}' in line and ('**' in line) == (low > 0), said
+    for split in ('1_30', '1_16'):
+        table = results / 'evidence_camvid' / split / 'table.md'
+        if table.exists():
+            assert pages.between(f'camvid_{split}') == table.read_text()
     assert pages.between('first_round') == (results / 'history' / 'first_round' / 'table.md').read_text()
     assert pages.between('cost') == methods.table(json.loads((results / 'methods_camvid.json').read_text()))
