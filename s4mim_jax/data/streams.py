@@ -6,6 +6,7 @@ Nothing is remembered between elements, so a resumed run starts its range later 
 bytes, and a process that owns a part of every global batch reads nothing else.
 """
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -87,14 +88,21 @@ def training_batches(
 
         datasets[kind] = (
             tf.data.Dataset.range(start_step * rows, tf.int64.max)
-            .map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .map(element, num_parallel_calls=threads or processors(), deterministic=True)
             .batch(rows, drop_remainder=True))
     options = tf.data.Options()
     options.deterministic = True
+    # Its thread sleeps for longer and longer, up to a minute, and who closes the stream waits until it wakes.
+    options.autotune.enabled = False
     if threads:
         options.threading.private_threadpool_size = threads
     dataset = tf.data.Dataset.zip(datasets).prefetch(PREFETCHED_BATCHES).with_options(options)
     return _iterate(dataset, readers)
+
+
+def processors() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _labeled(config, reader: CropReader):

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline_world import World, config, encoded, flat, photograph
 
 from s4mim_jax.config.errors import InputError
-from s4mim_jax.data import tensorflow_setup, training_batches
+from s4mim_jax.data import streams, tensorflow_setup, training_batches
 
 UPRIGHT = dict(scale=(1.0, 1.0), flip=False)
 
@@ -267,3 +267,12 @@ def test_gray_and_transparent_images_decode_alike_in_both_ways():
     world, c = World(images), config(crop=(12, 12), unlabeled=8)
     for window, kept in zip(batches(world, c, 2, keep_decoded=0), batches(world, c, 2)):
         assert_same(window, kept)
+
+
+def test_nothing_sleeps_in_a_stream_that_is_closed(monkeypatch):
+    """TensorFlow's thread that tunes a pipeline sleeps for up to a minute, and whoever closes it waits."""
+    made = []
+    iterate = streams._iterate
+    monkeypatch.setattr(streams, '_iterate', lambda dataset, readers: made.append(dataset) or iterate(dataset, readers))
+    batches(flats(3), config(), 2)
+    assert made[0].options().autotune.enabled is False
