@@ -2,7 +2,8 @@
 
     python benchmarks/convolution_forms.py [--as_it_comes] [--rounds=5] [--output=FILE.json]
 
-Forms of a 3x3 convolution: XLA's own; one product over image columns (all taps side by side); a product a tap. Forms of
+Forms of a 3x3 convolution: XLA's own; one product over image columns (all taps side by side); a product a tap, with the
+first factor transposed, and for kernel gradients as it lies (`tapped`). Forms of
 a first convolution, with stride: XLA's own; pixels folded into channels. Forms of the kernel gradient of a 1x1
 convolution: over four axes, and with all pixels as one axis. PyTorch has one thread: pin the command to one core. Forms
 take turns; figures are processor time over that of the faster memory format of PyTorch, medians. With XLA's flag of
@@ -19,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from interleaved import median_seconds
 
-from s4mim_jax.config import xla_flags
+from s4mim_jax.config import allocator, xla_flags
 
 # [B, H, W, C], outputs, stride, dilation of 3x3 convolutions, from the networks of benchmarks/torch_steps.py
 SPATIAL = {'stage 1, ResNet-50': ((4, 41, 41, 64), 64, 1, 1), 'stage 2': ((4, 21, 21, 128), 128, 1, 1),
            'stage 3': ((4, 11, 11, 256), 256, 1, 1), 'stage 4, dilated': ((4, 11, 11, 512), 512, 1, 2),
            'decoder': ((4, 41, 41, 304), 256, 1, 1), 'strided': ((4, 41, 41, 128), 128, 2, 1),
+           'decoder at 321': ((2, 81, 81, 304), 256, 1, 1), 'third of the stem at 321': ((2, 161, 161, 64), 128, 1, 1),
            'stage 1, shapes': ((16, 24, 24, 32), 32, 1, 1), 'decoder, camvid': ((16, 32, 40, 88), 64, 1, 1)}
 # the same with the side of the kernel, of first convolutions; their input needs no gradient
 STEMS = {'stem 7x7, shapes': ((16, 96, 96, 3), 32, 7, 2, 1), 'stem 7x7, shapes_start': ((16, 64, 64, 3), 16, 7, 2, 1),
@@ -58,6 +60,8 @@ def spatial_forms(stride: int, dilation: int) -> dict:
         'kernel, XLA': lambda x, k, g: jax.vjp(lambda k: plain(x, k), k)[1](g)[0],
         'kernel, columns': lambda x, k, g: flat(columns(x, g)).T @ flat(g),
         'kernel, taps': lambda x, k, g: jnp.stack([flat(seen).T @ flat(g) for seen in windows(x, g.shape[1:3])]),
+        'kernel, tapped': lambda x, k, g: jax.vjp(
+            lambda k: convolve(x, k, stride=stride, dilation=dilation, form='tapped'), k)[1](g)[0],
     }
 
 
@@ -120,6 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ[xla_flags.SWITCH] = 'off' if arguments.as_it_comes else 'on'
     flag = xla_flags.for_cpu()
+    allocator.keep_memory()  # as the commands do
     import torch
     from provenance import command, device
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """Convolution and max pooling with both paddings of the field; the form of each is chosen by `choose`."""
 
+import math
 from typing import Any
 
 import jax
@@ -14,13 +15,18 @@ from s4mim_jax.parallel import target
 BEFORE_NORM = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 # PyTorch's default for a layer whose output no norm rescales: logits start small.
 WITHOUT_NORM = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-FORMS = ('xla', 'pointwise', 'sliced', 'shifted', 'folded')
+FORMS = ('xla', 'pointwise', 'sliced', 'shifted', 'folded', 'tapped')
 # Below this share of taps inside the map the sliced form won on every map measured on a CPU
 # (benchmarks/convolutions.py): .72 by a quarter. At .87 the two are close; at 1 XLA's own wins.
 SLICED_BELOW = 0.75
 # A 7x7 convolution of stride 2 over three channels takes two thirds of the time when pixels are folded into channels, a
 # 3x3 one more or less time by its size (benchmarks/convolution_forms.py, stems). What lies between was not measured.
 FOLDED_FROM, FOLDED_BELOW = 7, 5
+# The gradient of a kernel is a convolution by the gradient of the output. On a Xeon XLA's takes 2 to 6 times as long as
+# a product a tap where the latter outgrows a cache, and .4 to .9 times elsewhere; on an AMD EPYC it was faster always
+# (benchmarks/convolution_forms.py).
+TAPPED_FROM = 2 ** 21  # bytes
+TAPPED_ON = ('GenuineIntel',)
 
 
 def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
@@ -37,8 +43,9 @@ def pads(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tu
 
 
 def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depthwise: bool,
-           around: conv_forms.Around, platform: str, channels: int = FOLDED_BELOW) -> str:
-    """The fastest form of a convolution: one of FORMS. A pure function of shapes and platform.
+           around: conv_forms.Around, platform: str, channels: int = FOLDED_BELOW, output_bytes: int = 0,
+           vendor: str = '') -> str:
+    """The fastest form of a convolution: one of FORMS. A pure function of shapes, platform and who made the processor.
 
     On accelerators it is XLA's own convolution, which their compilers know best.
     """
@@ -51,7 +58,10 @@ def choose(size: tuple[int, int], kernel: int, stride: int, dilation: int, depth
     if kernel >= FOLDED_FROM and stride > 1 and dilation == 1 and channels < FOLDED_BELOW:
         return 'folded'
     share = conv_forms.tap_share(size, around, kernel, stride, dilation)
-    return 'sliced' if dilation > 1 and share < SLICED_BELOW else 'xla'
+    if dilation > 1 and share < SLICED_BELOW:
+        return 'sliced'
+    tapped = vendor in TAPPED_ON and stride == dilation == 1 and output_bytes > TAPPED_FROM
+    return 'tapped' if tapped else 'xla'
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1,
@@ -66,14 +76,17 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     size, depthwise = kernel.shape[0], kernel.shape[2] == 1 and x.shape[-1] > 1
     around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, size, stride, dilation, padding)
-    form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around,
-                          platform or target.platform(), x.shape[-1])
+    pixels = math.prod(conv_forms.output_size(n, pad, size, stride, dilation) for n, pad in zip(x.shape[1:3], around))
+    form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around, platform or target.platform(),
+                          x.shape[-1], x.shape[0] * pixels * kernel.shape[-1] * x.dtype.itemsize, target.vendor())
     if form == 'pointwise':
         return conv_forms.pointwise(x, kernel, stride)
     if form == 'sliced':
         return conv_forms.sliced(x, kernel, stride, dilation, around)
     if form == 'shifted':
         return conv_forms.shifted(x, kernel, stride, dilation, around)
+    if form == 'tapped':
+        return conv_forms.tapped(x, kernel, stride, dilation, tuple(map(tuple, around)))
     if form == 'folded':
         return conv_forms.folded(x, kernel, stride, tuple(map(tuple, around)))
     return lax.conv_general_dilated(

@@ -7,9 +7,10 @@ All take x [B, H, W, C], a kernel [k, k, C or 1, D] of the same dtype, and zero 
 - `sliced`: a convolution is one product per tap over the part of the map where the tap reads a pixel
   and not padding. Large dilations leave most taps little to do, or nothing.
 - `shifted`: a depthwise convolution is a sum of shifted copies, each scaled per channel.
+- `tapped`: XLA's own convolution but for the gradient of its kernel, a product a tap over all pixels.
 - `folded`: with stride s, s x s pixels of few channels become one of s * s times as many, and the stride is gone.
 
-Three have gradients of their own. Inside shard_map these give each device's share of a kernel's
+Four have gradients of their own. Inside shard_map these give each device's share of a kernel's
 gradient, so a step that uses them needs `check_vma=False` and sums the shares itself.
 """
 
@@ -97,8 +98,33 @@ def sliced(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: 
     return total
 
 
-def _plain(x, kernel, stride, around):
-    return lax.conv_general_dilated(x, kernel, (stride, stride), around, dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+def _plain(x, kernel, stride, around, dilation=1):
+    return lax.conv_general_dilated(x, kernel, (stride, stride), around, rhs_dilation=(dilation, dilation),
+                                    dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def tapped(x: jax.Array, kernel: jax.Array, stride: int, dilation: int, around: Around) -> jax.Array:
+    """Convolution whose kernel gradient is a matrix product per tap, with all pixels as one axis."""
+    return _plain(x, kernel, stride, around, dilation)
+
+
+def _tapped_forward(x, kernel, stride, dilation, around):
+    return tapped(x, kernel, stride, dilation, around), (x, kernel)
+
+
+def _tapped_backward(stride, dilation, around, saved, gradient):
+    x, kernel = saved
+    size = kernel.shape[0]
+    flat = lambda values: values.reshape(-1, values.shape[-1])
+    back, = jax.vjp(lambda x: _plain(x, kernel, stride, around, dilation), x)[1](gradient)
+    windows = _windows(x, size, stride, dilation, around)
+    # The transposed factor written as such, `flat(x).T @ ...`, would be copied: three times slower.
+    parts = [jnp.einsum('nc,nd->cd', flat(windows(i, j)), flat(gradient)) for i in range(size) for j in range(size)]
+    return back, jnp.stack(parts).reshape(kernel.shape)
+
+
+tapped.defvjp(_tapped_forward, _tapped_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -2,7 +2,9 @@
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 
@@ -25,3 +27,13 @@ def built_for(platform: str) -> Iterator[None]:
 def platform() -> str:
     """The platform that programs are traced for: that of `built_for`, else the one JAX runs on by default."""
     return _target.get() or jax.default_backend()
+
+
+@functools.cache
+def vendor() -> str:
+    """Who made this machine's processor, as Linux says it ('GenuineIntel', 'AuthenticAMD', ...), '' = not told."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf8').splitlines()
+    except OSError:
+        return ''
+    return next((line.partition(':')[2].strip() for line in lines if line.startswith('vendor_id')), '')

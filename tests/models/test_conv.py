@@ -62,6 +62,14 @@ def test_folded(size, kernel, stride, padding):
     compare('folded', (2, *size, 3), (kernel, kernel, 3, 4), stride, 1, padding)
 
 
+@pytest.mark.parametrize('size, kernel, stride, dilation, padding', [
+    ((8, 10), 3, 1, 1, 'symmetric'), ((7, 9), 3, 1, 1, 'same'), ((9, 8), 3, 2, 1, 'same'),
+    ((9, 7), 3, 1, 2, 'symmetric'),
+    ((11, 6), 5, 2, 1, 'symmetric'), ((2, 3), 3, 1, 1, 'symmetric')])
+def test_tapped(size, kernel, stride, dilation, padding):
+    compare('tapped', (2, *size, 4), (kernel, kernel, 4, 6), stride, dilation, padding)
+
+
 def test_kernel_of_five_with_same_padding():
     compare('shifted', (1, 8, 8, 3), (5, 5, 1, 3), 2, 1, 'same')
 
@@ -77,7 +85,7 @@ def test_bfloat16_keeps_its_type_in_value_and_gradient():
 
 @pytest.mark.parametrize('form, kernel, stride, dilation', [
     ('pointwise', (1, 1, 4, 6), 1, 1), ('pointwise', (1, 1, 4, 6), 2, 1), ('sliced', (3, 3, 4, 6), 1, 6),
-    ('folded', (7, 7, 4, 6), 2, 1),
+    ('folded', (7, 7, 4, 6), 2, 1), ('tapped', (3, 3, 4, 6), 1, 1),
     ('shifted', (3, 3, 1, 4), 2, 1)])
 def test_bfloat16_equals_float32_to_its_own_precision(form, kernel, stride, dilation):
     """Forward and both gradients, on an odd map."""
@@ -130,6 +138,13 @@ def test_choice_is_by_platform_and_shape():
     assert conv.choose((64, 64), 7, 2, 1, False, around, 'cpu', 3) == 'folded'
     assert conv.choose((64, 64), 7, 2, 1, False, around, 'tpu', 3) == 'xla'
     assert conv.choose((64, 64), 7, 2, 1, False, around, 'cpu', 64) == 'xla'
+
+    def large(stride=1, platform='cpu', size=conv.TAPPED_FROM + 4, vendor='GenuineIntel'):
+        return conv.choose((81, 81), 3, stride, 1, False, ((1, 1), (1, 1)), platform, 256, size, vendor)
+
+    assert large() == 'tapped'
+    assert large(stride=2) == large(platform='gpu') == large(size=conv.TAPPED_FROM) == 'xla'
+    assert large(vendor='AuthenticAMD') == large(vendor='') == 'xla'
     for platform in ('tpu', 'gpu'):
         assert form(3, 12, False, platform) == form(1, 1, False, platform) == 'xla'
         assert form(3, 1, True, platform) == 'xla'
