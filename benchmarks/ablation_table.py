@@ -56,17 +56,16 @@ def holm(values: dict[object, float]) -> dict[object, float]:
 def write_table(results: list[dict], arms: dict, folder: Path) -> None:
     """Writes table.md and table.png; arms that have not run are left out.
 
-    Arms with few seeds stand apart: their means say little beside means over more. The union stands beside its host
+    Arms that ran on few seeds stand apart: their means say little beside means over more. The union stands beside its host
     and, in a table of its own, beside each of the four methods that it is made of.
     """
     best, parts, drawn = scores(results), [], []
     corrected = holm(p_values(best, arms))
-    for seeds in sorted({arm.seeds for arm in arms.values()}, reverse=True):
-        names = [name for name, arm in arms.items() if name in best and arm.seeds == seeds]
-        if names:
-            parts.append([f'Arms on {seeds} seed{"s" if seeds > 1 else ""}:', '', *header(COLUMNS),
-                          *(row(name, arms[name].host, results, corrected) for name in names)])
-            drawn.append([(name, arms[name].host) for name in names])
+    for seeds in sorted({len(found) for found in best.values()}, reverse=True):
+        names = [name for name in arms if len(best.get(name, ())) == seeds]
+        parts.append([f'Arms on {seeds} seed{"s" if seeds > 1 else ""}:', '', *header(COLUMNS),
+                      *(row(name, arms[name].host, results, corrected) for name in names)])
+        drawn.append([(name, arms[name].host) for name in names])
     four = [name for name in FOUR if name in best] if 'union' in best else []
     if four:
         parts.append(['The union beside each of the four, on their common seeds:', '',
