@@ -56,8 +56,8 @@ def holm(values: dict[object, float]) -> dict[object, float]:
 def write_table(results: list[dict], arms: dict, folder: Path) -> None:
     """Writes table.md and table.png; arms that have not run are left out.
 
-    Arms that ran on few seeds stand apart: their means say little beside means over more. The union stands beside its host
-    and, in a table of its own, beside each of the four methods that it is made of.
+    Arms that ran on few seeds stand apart: their means say little beside means over more. The union stands beside its
+    host and, in a table of its own, beside each of the four methods that it is made of.
     """
     best, parts, drawn = scores(results), [], []
     corrected = holm(p_values(best, arms))
