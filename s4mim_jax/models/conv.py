@@ -76,9 +76,12 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     size, depthwise = kernel.shape[0], kernel.shape[2] == 1 and x.shape[-1] > 1
     around = tuple(pads(n, size, stride, dilation, padding) for n in x.shape[1:3])
     x, around = extent.windowed(x, around, size, stride, dilation, padding)
-    pixels = math.prod(conv_forms.output_size(n, pad, size, stride, dilation) for n, pad in zip(x.shape[1:3], around))
+    outputs = [conv_forms.output_size(n, pad, size, stride, dilation) for n, pad in zip(x.shape[1:3], around)]
+    output_bytes = x.shape[0] * math.prod(outputs) * kernel.shape[-1] * x.dtype.itemsize
+    if not isinstance(output_bytes, int):  # an export for any batch, which has no gradients
+        output_bytes = 0
     form = form or choose(x.shape[1:3], size, stride, dilation, depthwise, around, platform or target.platform(),
-                          x.shape[-1], x.shape[0] * pixels * kernel.shape[-1] * x.dtype.itemsize, target.vendor())
+                          x.shape[-1], output_bytes, target.vendor())
     if form == 'pointwise':
         return conv_forms.pointwise(x, kernel, stride)
     if form == 'sliced':
