@@ -6,7 +6,7 @@ their weight to it. More controls: `masks.w_ratio=0` is a second unmasked view a
 compute, `teacher.scales=(1.0,)` has no ensemble, `selection.matched=single_scale` keeps as many
 pixels as one scale would. These are the published settings; docs/evidence.md measures
 `teacher.scales=(1.0,),masks.w_ratio=0.5`, for the ensemble gives the small networks there .4 points of
-mIoU at most and costs one on CamVid.
+mIoU at most and costs one or two on CamVid.
 """
 
 

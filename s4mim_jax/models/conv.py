@@ -23,7 +23,7 @@ SLICED_BELOW = 0.75
 # 3x3 one more or less time by its size (benchmarks/convolution_forms.py, stems). What lies between was not measured.
 FOLDED_FROM, FOLDED_BELOW = 7, 5
 # The gradient of a kernel is a convolution by the gradient of the output. On a Xeon XLA's takes 2 to 6 times as long as
-# a product a tap where the latter outgrows a cache, and .4 to .9 times elsewhere; on an AMD EPYC it was faster always
+# a product a tap where the latter outgrows a cache, and .4 to 1 times elsewhere; on an AMD EPYC it was faster always
 # (benchmarks/convolution_forms.py).
 TAPPED_FROM = 2 ** 21  # bytes
 TAPPED_ON = ('GenuineIntel',)

@@ -119,7 +119,6 @@ def _tapped_backward(stride, dilation, around, saved, gradient):
     flat = lambda values: values.reshape(-1, values.shape[-1])
     back, = jax.vjp(lambda x: _plain(x, kernel, stride, around, dilation), x)[1](gradient)
     windows = _windows(x, size, stride, dilation, around)
-    # The transposed factor written as such, `flat(x).T @ ...`, would be copied: three times slower.
     parts = [jnp.einsum('nc,nd->cd', flat(windows(i, j)), flat(gradient)) for i in range(size) for j in range(size)]
     return back, jnp.stack(parts).reshape(kernel.shape)
 
